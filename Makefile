@@ -1,0 +1,50 @@
+# What one can do here; `make` alone prints this list.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: help run test check format lock bench clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+# One stamp for what the gateway needs, one for what its developers need on top of it.
+$(VENV)/run.stamp: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes --no-deps -r requirements.lock
+	$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
+	$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+run: $(VENV)/run.stamp ## the gateway on an embedded spool, with the sandbox as all three providers
+	@$(BIN)/mailquay demo
+
+test: $(VENV)/dev.stamp ## everything CI runs: check, then all tests
+	@tests/system-packages
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp ## format, lint, types, import order
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp ## bring the sources into form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev.stamp ## letters per second, beside Postfix where it can be installed
+	@$(BIN)/python -m bench
+
+# The lock files carry hashes and no address of any package index.
+lock: $(VENV)/dev.stamp ## pin the dependencies anew
+	$(BIN)/uv pip compile -q pyproject.toml --group build --universal --generate-hashes --no-header -U -o requirements.lock
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-header -U -c requirements.lock -o requirements-dev.lock
+
+clean: ## forget the virtual environment and the demonstration spool
+	rm -rf $(VENV) var

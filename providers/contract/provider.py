@@ -1,0 +1,104 @@
+"""
+What the gateway asks of an adapter: structural protocols, no base class to inherit.
+
+Sits on every other module of the contract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from providers.contract.capabilities import ProviderCapabilities
+from providers.contract.outcome import Cause, DeliveryReport, DeliveryRequest
+
+
+class Pace(Protocol):
+    """
+    The speed of one account, shared by everything that calls it.
+
+    The caller takes a place before it starts a call, so that a letter which waits for its turn is
+    not yet an attempt.
+    """
+
+    def take(self, now: float) -> float:
+        """
+        Take a place, if one is free now.
+
+        Args:
+            now: Monotonic seconds.
+
+        Returns:
+            0.0 when the call may start at once; else the seconds after which to ask again, and
+            nothing was taken.
+        """
+        ...
+
+    def hold_off(self, now: float, seconds: float) -> None:
+        """The provider asked to wait: no place is free for that long."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """
+    Whether the provider can be reached and takes our credentials.
+
+    `detail` is one line for the operator, without secrets; `cause` says what stands in the way.
+    """
+
+    ok: bool
+    detail: str
+    cause: Cause = Cause.OTHER
+
+
+class Provider(Protocol):
+    """
+    One configured account at a provider.
+
+    `name` is the one it has in the configuration, `kind` the adapter's.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name in the configuration, the label of metrics."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The adapter's name: `smarthost`, `rest_v1`, `form_v2`."""
+        ...
+
+    @property
+    def capabilities(self) -> ProviderCapabilities:
+        """What it can carry; constant, so far as no SMTP server says otherwise when asked."""
+        ...
+
+    @property
+    def pace(self) -> Pace:
+        """The account's pace; `deliver` relies on the caller having taken a place."""
+        ...
+
+    async def deliver(self, request: DeliveryRequest, *, deadline: float) -> DeliveryReport:
+        """
+        Hand over one letter.
+
+        Args:
+            request: At most `capabilities.max_recipients` recipients.
+            deadline: Monotonic seconds; after it the report is made of what is known by then.
+
+        Returns:
+            One outcome per recipient. A failure is an outcome; an exception is a bug.
+
+        On cancellation nothing is left half-sent on a connection that is used again; whether the
+        provider accepted is then unknown, and the caller records `uncertain`.
+        """
+        ...
+
+    async def probe(self) -> ProbeResult:
+        """Check address and credentials; sends nothing to anybody. Never raises for trouble."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections; may be called twice, and without use before."""
+        ...

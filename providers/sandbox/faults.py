@@ -1,0 +1,112 @@
+"""
+Faults on demand: what goes wrong next, at which provider, for whom, how often.
+
+One plan serves a whole sandbox. It must not know protocols: each imitated provider decides how a
+fault looks on its wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class FaultKind(StrEnum):
+    """What goes wrong."""
+
+    REFUSE = "refuse"  # for good: 550 to RCPT, 422
+    DEFER = "defer"  # put off: 450 to RCPT; 503
+    UNAUTHORISED = "unauthorised"  # the account: 535, 401
+    THROTTLE = "throttle"  # too fast: 421 or 451 4.7.1, 429
+    HANG = "hang"  # the letter is read and never answered
+    DROP_BEFORE = "drop_before"  # the connection breaks before acceptance
+    DROP_AFTER = "drop_after"  # accepted, and the connection breaks before the answer
+    GARBAGE = "garbage"  # accepted, and the answer cannot be read
+    ERROR = "error"  # an error that proves nothing: 500; at the smarthost 451 to the final dot
+
+
+@dataclass(slots=True)
+class Fault:
+    """
+    One fault in the plan.
+
+    Attributes:
+        kind: What goes wrong.
+        provider: At which imitated provider (`smarthost`, `rest_v1`, `form_v2`); `*` at all.
+        times: How often it strikes before it is over; `None`: until it is taken back.
+        recipient: Only for an address that contains this text; empty: for all.
+        retry_after_s: The wait that a `throttle` asks for, in seconds.
+        style: How the provider words it where it has several ways; empty is its default.
+    """
+
+    kind: FaultKind
+    provider: str = "*"
+    times: int | None = 1
+    recipient: str = ""
+    retry_after_s: float = 1.0
+    style: str = ""
+
+    def fits(self, provider: str, recipient: str) -> bool:
+        """Whether it strikes at this provider for this recipient (empty: not yet known)."""
+        return self.provider in ("*", provider) and self.recipient.lower() in recipient.lower()
+
+
+def parse_fault(text: str) -> Fault:
+    """
+    Read `[provider:]kind[:times]`, as the command line takes it; times may be `always`.
+
+    Raises:
+        ValueError: No such kind or provider, or the count is not a positive number.
+    """
+    words = text.split(":")
+    providers = ("smarthost", "rest_v1", "form_v2", "*")
+    provider = words.pop(0) if words[0] in providers else "*"
+    if not words or len(words) > 2 or words[0] not in list(FaultKind):
+        kinds = ", ".join(FaultKind)
+        raise ValueError(
+            f"a fault is [provider:]kind[:times] with a kind of {kinds} "
+            f"and a provider of {', '.join(providers)}, not {text!r}"
+        )
+    times: int | None = 1
+    if len(words) == 2:
+        if words[1] == "always":
+            times = None
+        elif words[1].isdigit() and int(words[1]) > 0:
+            times = int(words[1])
+        else:
+            raise ValueError(f"how often a fault strikes is a number or `always`, not {words[1]!r}")
+    return Fault(FaultKind(words[0]), provider, times)
+
+
+@dataclass(slots=True)
+class FaultPlan:
+    """The faults to come, in the order they were asked for."""
+
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, fault: Fault) -> None:
+        """Plan one more."""
+        self.faults.append(fault)
+
+    def clear(self) -> None:
+        """All is well again."""
+        self.faults.clear()
+
+    def strike(self, provider: str, recipient: str, *kinds: FaultKind) -> Fault | None:
+        """
+        The fault that strikes now, if any, counted as struck.
+
+        Args:
+            provider: Who asks.
+            recipient: For which recipient; empty where none is known yet. A fault for certain
+                recipients does not strike then.
+            kinds: Which kinds can strike at this moment of the protocol.
+        """
+        for fault in self.faults:
+            if fault.kind in kinds and fault.fits(provider, recipient):
+                if fault.times is not None:
+                    fault.times -= 1
+                    if fault.times == 0:
+                        self.faults.remove(fault)
+                return fault
+        return None

@@ -1,0 +1,139 @@
+"""
+From the outcome of an attempt to what happens next: the one table, decided here alone.
+
+Pure. Sits on `lifecycle`, `retry` and `routing`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.domain.lifecycle import State
+from gateway.domain.retry import RetrySchedule
+from gateway.domain.routing import OnThrottled, OnUncertain, Plan
+from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
+
+EXPIRED_STATUS = "5.4.7"  # RFC 3463 X.4.7: delivery time expired, told as a permanent failure
+
+
+@dataclass(frozen=True, slots=True)
+class Disposition:
+    """
+    What becomes of a recipient after an attempt.
+
+    Attributes:
+        state: Where it goes.
+        due_at: When it needs attention next; `None` where it needs none, or a person's.
+        provider: Who has it next, or had it last where it is settled.
+        excluded: Who has found out that they cannot carry it.
+        status: Enhanced status code to report.
+        expired: It failed by age.
+    """
+
+    state: State
+    due_at: datetime | None
+    provider: str
+    excluded: tuple[str, ...]
+    status: str
+    expired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFacts:
+    """What the decision depends on beside the outcome; `attempts` counts the one just made."""
+
+    provider: str
+    attempts: int
+    excluded: tuple[str, ...]
+    arrival: datetime
+
+
+def dispose(
+    outcome: DeliveryOutcome,
+    facts: AttemptFacts,
+    plan: Plan,
+    schedule: RetrySchedule,
+    *,
+    now: datetime,
+    chance: float,
+) -> Disposition:
+    """
+    Decide what follows from one outcome for one recipient.
+
+    Fails over only on proof that nothing was accepted: `deferred` by the provider, `unsupported`.
+    """
+    if outcome.kind is Kind.UNCERTAIN:
+        following = _uncertain(outcome, facts, plan, schedule, now)
+    else:
+        later = _later(outcome, facts.attempts, schedule, now, chance)
+        following = _settled(outcome, facts, plan) or _again(outcome, facts, plan, now, later)
+    if following.due_at is not None and following.due_at >= schedule.expires_at(facts.arrival):
+        return Disposition(
+            State.FAILED, None, facts.provider, facts.excluded, EXPIRED_STATUS, expired=True
+        )
+    return following
+
+
+def _uncertain(
+    outcome: DeliveryOutcome,
+    facts: AttemptFacts,
+    plan: Plan,
+    schedule: RetrySchedule,
+    now: datetime,
+) -> Disposition:
+    hold = plan.route.on_uncertain is OnUncertain.HOLD
+    due_at = None if hold else now + schedule.uncertain_after
+    return Disposition(State.UNCERTAIN, due_at, facts.provider, facts.excluded, outcome.status)
+
+
+def _settled(outcome: DeliveryOutcome, facts: AttemptFacts, plan: Plan) -> Disposition | None:
+    if outcome.kind is Kind.ACCEPTED:
+        state = State.HANDED_OVER
+    elif outcome.kind is Kind.REJECTED or (
+        outcome.kind is Kind.UNSUPPORTED and not _others(facts, plan)
+    ):
+        state = State.FAILED
+    else:
+        return None
+    return Disposition(state, None, facts.provider, facts.excluded, outcome.status)
+
+
+def _later(
+    outcome: DeliveryOutcome,
+    attempts: int,
+    schedule: RetrySchedule,
+    now: datetime,
+    chance: float,
+) -> datetime:
+    scheduled = now + schedule.delay_after(attempts, chance)
+    if outcome.retry_after is None:
+        return scheduled
+    asked = now + outcome.retry_after
+    # A provider that is merely busy knows better than our schedule, in both directions.
+    return asked if outcome.cause is Cause.THROTTLED else max(scheduled, asked)
+
+
+def _again(
+    outcome: DeliveryOutcome, facts: AttemptFacts, plan: Plan, now: datetime, later: datetime
+) -> Disposition:
+    following = plan.next_after(facts.provider)
+    excluded = facts.excluded
+    if outcome.kind is Kind.UNSUPPORTED:
+        excluded = (*excluded, facts.provider)
+        # Where none follows, those who remain have put the letter off this round: they get it
+        # again later. That one remains is what `_settled` made sure of.
+        fallback = _others(facts, plan)[0]
+    elif outcome.scope is not Scope.PROVIDER or (
+        outcome.cause is Cause.THROTTLED and plan.route.on_throttled is OnThrottled.WAIT
+    ):
+        following, fallback = None, facts.provider
+    else:
+        fallback = plan.candidates[0] if plan.candidates else facts.provider
+    if following is not None:
+        return Disposition(State.WAITING, now, following, excluded, outcome.status)
+    return Disposition(State.WAITING, later, fallback, excluded, outcome.status)
+
+
+def _others(facts: AttemptFacts, plan: Plan) -> tuple[str, ...]:
+    return tuple(name for name in plan.candidates if name != facts.provider)

@@ -1,0 +1,86 @@
+"""
+Everything that can happen to a letter, as frozen values: one stream for log, metrics and tests.
+
+Emitting is calling `Emit` with one of them; readers must not raise and must not wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.domain.lifecycle import State
+from providers.contract.capabilities import Shortfall
+from providers.contract.outcome import DeliveryOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class LetterReceived:
+    """A letter is on disk and the client is told so. `reverse_path` is empty for the null one."""
+
+    at: datetime
+    queue_id: str
+    listener: str
+    client: str
+    reverse_path: str
+    recipients: int
+    size: int
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """
+    An attempt for one recipient is over and what follows is recorded.
+
+    Moments are absolute, differences are taken where they are shown: `arrival` at the front door,
+    `claimed_at` when it entered the active window, `started_at` and `ended_at` of the attempt.
+    `state` and `due_at` tell what follows; `expired` that it failed by age.
+    """
+
+    queue_id: str
+    forward_path: str
+    provider: str
+    attempt: int
+    arrival: datetime
+    claimed_at: datetime
+    started_at: datetime
+    ended_at: datetime
+    outcome: DeliveryOutcome
+    state: State
+    due_at: datetime | None
+    expired: bool
+    losses: tuple[Shortfall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientFailed:
+    """A recipient failed without an attempt: too old, or nobody can carry it any more."""
+
+    at: datetime
+    queue_id: str
+    forward_path: str
+    provider: str
+    arrival: datetime
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """
+    An attempt's end could not be recorded as ours: the lease had lapsed.
+
+    Whoever has the recipient now decides; the outcome is told here, so that nothing is silent.
+    """
+
+    at: datetime
+    queue_id: str
+    recipient_key: int
+    provider: str
+    outcome: DeliveryOutcome
+
+
+Event = LetterReceived | AttemptEnded | RecipientFailed | AttemptLost
+Emit = Callable[[Event], None]

@@ -1,0 +1,190 @@
+"""
+Which route a recipient takes, and which of its providers can carry the letter.
+
+Pure: facts and capabilities in, a plan with reasons out. Knows neither configuration files nor
+the health of providers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from providers.contract.address import Address
+from providers.contract.capabilities import Part, ProviderCapabilities, Shortfall
+from providers.contract.message import Needs
+
+
+class Fidelity(StrEnum):
+    """How much of a letter a route guards; see `GUARDED`."""
+
+    STRICT = "strict"  # everything, down to the last header field
+    FAITHFUL = "faithful"  # what a reader would miss
+    TOLERANT = "tolerant"  # only what no hand-over is possible without
+
+
+class OnUncertain(StrEnum):
+    """What a route does with a letter whose answer was lost."""
+
+    RETRY = "retry"  # prefers a second copy to a loss
+    HOLD = "hold"  # waits for a person, or a sign of the provider
+
+
+class OnThrottled(StrEnum):
+    """What a route does when a provider is too busy for a letter."""
+
+    WAIT = "wait"  # the letter leaves by the same provider as soon as its pace allows
+    FAIL_OVER = "failover"  # the next provider gets it at once
+
+
+_INDISPENSABLE = frozenset({Part.SIZE, Part.SMTPUTF8})
+_MAY_GO_WHEN_FAITHFUL = frozenset(
+    {
+        Part.MESSAGE_ID,
+        Part.DATE,
+        Part.TRACE,
+        Part.HEADER_FIELD,
+        Part.THREADING,
+        Part.TEXT_ALTERNATIVE,
+        Part.OTHER_RECIPIENTS,
+        Part.LIST_UNSUBSCRIBE,
+    }
+)
+
+GUARDED: Mapping[Fidelity, frozenset[Part]] = {
+    Fidelity.STRICT: frozenset(Part),
+    Fidelity.FAITHFUL: frozenset(Part) - _MAY_GO_WHEN_FAITHFUL,
+    # A signature or encryption is never broken, whatever the route tolerates: the letter would
+    # arrive as a forgery or as nothing.
+    Fidelity.TOLERANT: _INDISPENSABLE | {Part.SEAL},
+}
+"""What a provider must not lose, by level: it is passed over when it would."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFacts:
+    """What a route's conditions can ask of one recipient's letter; `None`: null reverse-path."""
+
+    reverse_path: Address | None
+    forward_path: Address
+    listener: str
+    size: int
+    has_attachments: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """
+    When a route applies: every condition given must hold, one of its values suffices.
+
+    Addresses and domains are in lower case. `size_over` is in octets.
+    """
+
+    senders: frozenset[str] = frozenset()
+    sender_domains: frozenset[str] = frozenset()
+    recipient_domains: frozenset[str] = frozenset()
+    listeners: frozenset[str] = frozenset()
+    size_over: int | None = None
+    has_attachments: bool | None = None
+
+    def holds(self, facts: RouteFacts) -> bool:
+        """Whether the route applies to this recipient."""
+        sender = facts.reverse_path
+        if self.senders and (sender is None or sender.folded not in self.senders):
+            return False
+        if self.sender_domains and (sender is None or sender.domain not in self.sender_domains):
+            return False
+        if self.recipient_domains and facts.forward_path.domain not in self.recipient_domains:
+            return False
+        if self.listeners and facts.listener not in self.listeners:
+            return False
+        if self.size_over is not None and facts.size <= self.size_over:
+            return False
+        return self.has_attachments is None or self.has_attachments == facts.has_attachments
+
+    @property
+    def is_catch_all(self) -> bool:
+        """Whether it holds for every letter."""
+        return self == Condition()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A way for letters: who may carry them, in order of preference, and under which rules."""
+
+    name: str
+    providers: tuple[str, ...]
+    condition: Condition = field(default_factory=Condition)
+    fidelity: Fidelity = Fidelity.FAITHFUL
+    on_uncertain: OnUncertain = OnUncertain.RETRY
+    on_throttled: OnThrottled = OnThrottled.WAIT
+
+    def __post_init__(self) -> None:
+        if not self.providers or len(set(self.providers)) != len(self.providers):
+            raise ValueError(f"route {self.name}: name each of its providers once")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    Which providers may carry one recipient's letter, in order.
+
+    `passed_over` tells of each provider left out, what it would have lost of what is guarded;
+    `losses` of each candidate, what it loses with the route's consent.
+    """
+
+    route: Route
+    candidates: tuple[str, ...]
+    passed_over: Mapping[str, tuple[Shortfall, ...]]
+    losses: Mapping[str, tuple[Shortfall, ...]]
+
+    def next_after(self, provider: str) -> str | None:
+        """The next candidate of this round; `None` when the round is over."""
+        if provider not in self.candidates:
+            return self.candidates[0] if self.candidates else None
+        place = self.candidates.index(provider) + 1
+        return self.candidates[place] if place < len(self.candidates) else None
+
+
+def choose_route(routes: Iterable[Route], facts: RouteFacts) -> Route | None:
+    """The first route whose condition holds."""
+    return next((route for route in routes if route.condition.holds(facts)), None)
+
+
+def plan(
+    route: Route,
+    capabilities: Mapping[str, ProviderCapabilities],
+    needs: Needs,
+    excluded: Iterable[str] = (),
+) -> Plan:
+    """
+    Who of the route can carry a letter with these needs.
+
+    Args:
+        route: The recipient's route.
+        capabilities: By provider name; a name that is missing is passed over.
+        needs: Of the letter.
+        excluded: Providers that have found out that they cannot carry it.
+
+    Returns:
+        The candidates in the route's order; a tolerant route puts those first that lose least.
+    """
+    guarded = GUARDED[route.fidelity]
+    candidates: list[str] = []
+    passed_over: dict[str, tuple[Shortfall, ...]] = {}
+    losses: dict[str, tuple[Shortfall, ...]] = {}
+    barred = set(excluded)
+    for name in route.providers:
+        if name in barred or name not in capabilities:
+            passed_over[name] = ()
+            continue
+        shortfalls = capabilities[name].shortfalls(needs)
+        if broken := tuple(s for s in shortfalls if s.part in guarded):
+            passed_over[name] = broken
+        else:
+            candidates.append(name)
+            losses[name] = shortfalls
+    if route.fidelity is Fidelity.TOLERANT:
+        candidates.sort(key=lambda name: len(losses[name]))
+    return Plan(route, tuple(candidates), passed_over, losses)

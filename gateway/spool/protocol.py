@@ -1,0 +1,402 @@
+"""
+What the gateway asks of its spool, and the values that go in and out.
+
+Every engine passes the same contract suite (tests/contract/test_spool.py). Times are aware and in
+UTC; queue ids are their text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from gateway.domain.lifecycle import State
+from providers.contract.address import Address
+from providers.contract.envelope import BodyType, Envelope, Recipient, Ret
+from providers.contract.outcome import DeliveryOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class NewLetter:
+    """
+    A letter to admit.
+
+    Attributes:
+        envelope: As the client gave it, all recipients.
+        content: CRLF line ends, trace header fields added.
+        arrival: When the end of its data was seen.
+        listener: Name of the listener it came by.
+        client: Who sent it, for the story: address, user name.
+        message_id: Value of its Message-ID field, with angle brackets.
+        providers: For each recipient in order, who shall have it first.
+        leased: The caller delivers it at once; else it waits for `claim`.
+    """
+
+    envelope: Envelope
+    content: bytes
+    arrival: datetime
+    listener: str
+    client: str
+    message_id: str
+    providers: tuple[str, ...]
+    leased: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRecipient:
+    """
+    One recipient as the spool has it.
+
+    `state` is what it was before it was claimed (`waiting`, `uncertain`); `attempts` counts those
+    made; `excluded` names providers that found out that they cannot carry the letter.
+    """
+
+    recipient: Recipient
+    state: State
+    provider: str
+    attempts: int
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """A letter without its content, and those of its recipients that the caller has leased."""
+
+    queue_id: str
+    arrival: datetime
+    reverse_path: Address | None
+    body: BodyType
+    smtputf8: bool
+    ret: Ret | None
+    envid: str | None
+    listener: str
+    size: int
+    message_id: str
+    recipients: tuple[QueuedRecipient, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStart:
+    """An attempt about to be made; `attempt` counts from 1, `before` is the state it starts in."""
+
+    queue_id: str
+    key: int
+    attempt: int
+    before: State
+    provider: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """What an attempt was and how it ended, for the story of the letter."""
+
+    provider: str
+    started_at: datetime
+    ended_at: datetime
+    outcome: DeliveryOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    A recipient's next state.
+
+    Attributes:
+        queue_id: Of the letter.
+        key: Of the recipient.
+        attempts: How many were made, the ended one counted: the fence against an older holder.
+        before: The state it leaves.
+        after: The state it reaches, one that the transition table allows.
+        due_at: When it needs attention next; `None` where it needs none, or a person's.
+        provider: Who has it next, or had it last.
+        excluded: Who cannot carry it.
+        status: Enhanced status code, empty when there is none yet.
+        diagnostic: One line.
+        provider_message_id: Empty when unknown.
+        ended: The attempt that led here, where one did.
+        notes: Lines for the story: losses, reasons.
+    """
+
+    queue_id: str
+    key: int
+    attempts: int
+    before: State
+    after: State
+    due_at: datetime | None
+    provider: str
+    excluded: tuple[str, ...] = ()
+    status: str = ""
+    diagnostic: str = ""
+    provider_message_id: str = ""
+    ended: AttemptEnd | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupt:
+    """A stored letter that cannot be read; its recipients are held, the others flow."""
+
+    queue_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim leased, and what it found broken."""
+
+    letters: tuple[QueuedMessage, ...] = ()
+    corrupt: tuple[Corrupt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What was found at start: leases of a former life let go, attempts cut short, broken rows."""
+
+    released: int
+    uncertain: int
+    corrupt: tuple[Corrupt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolStats:
+    """
+    The spool at a moment.
+
+    Attributes:
+        accepted: Recipients ever admitted to this spool, purged ones too.
+        settled: Recipients ever settled, by state, purged ones too.
+        active: Recipients not settled, by provider and state.
+        oldest_due: By provider, the moment since when something due has waited untouched.
+        ages: By provider, unsettled recipients by age since arrival, in the steps of `AGE_STEPS`.
+        octets: What the store takes on disk, free pages left out.
+    """
+
+    accepted: int
+    settled: Mapping[State, int]
+    active: Mapping[tuple[str, State], int]
+    oldest_due: Mapping[str, datetime]
+    ages: Mapping[str, tuple[int, ...]]
+    octets: int
+
+
+AGE_STEPS_S = (60, 300, 1800, 7200, 28800, 86400)
+"""Upper bounds of the age steps, in seconds; the last step is all that is older."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """
+    Which recipients a command speaks of: every condition given must hold.
+
+    `address` is a part of the forward-path or the reverse-path, in any case. `older_than` compares
+    arrivals.
+    """
+
+    queue_id: str = ""
+    provider: str = ""
+    states: frozenset[State] = frozenset()
+    address: str = ""
+    older_than: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One recipient of one letter, as `queue list` shows it."""
+
+    queue_id: str
+    key: int
+    arrival: datetime
+    size: int
+    reverse_path: str
+    forward_path: str
+    state: State
+    provider: str
+    attempts: int
+    due_at: datetime | None
+    status: str
+    diagnostic: str
+    provider_message_id: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoryLine:
+    """
+    One thing that happened to a letter.
+
+    `key` is the recipient's, `None` where it concerns the whole letter; `what` is a word of
+    `received`, `attempt`, `note`.
+    """
+
+    at: datetime
+    key: int | None
+    what: str
+    provider: str = ""
+    attempt: int = 0
+    ended_at: datetime | None = None
+    kind: str = ""
+    scope: str = ""
+    status: str = ""
+    text: str = ""
+    provider_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that the spool knows of one letter, in the order it happened."""
+
+    queue_id: str
+    arrival: datetime
+    listener: str
+    client: str
+    reverse_path: str
+    message_id: str
+    size: int
+    content_kept: bool
+    recipients: tuple[Listed, ...]
+    lines: tuple[StoryLine, ...]
+
+
+class Spool(Protocol):
+    """
+    Durable, and honest about it: what returns has reached the disk.
+
+    Calls may run at once from many tasks of one event loop. A call that raises `SpoolFull` or
+    `SpoolUnavailable` has changed nothing. Cancelling a call does not say whether it was done.
+    """
+
+    def unhealthy_reason(self) -> str | None:
+        """
+        Why no letter should be taken now; `None` when all is well.
+
+        Synchronous and cheap: asked before every MAIL. The text is fit for the wire.
+        """
+        ...
+
+    async def admit(self, letter: NewLetter) -> str:
+        """
+        Store a letter; when this returns, it survives a power cut.
+
+        Returns:
+            Its queue id.
+
+        Raises:
+            SpoolFull: No room; nothing is left of the letter.
+            SpoolUnavailable: It cannot be written; nothing is left of the letter.
+        """
+        ...
+
+    async def claim(self, provider: str, now: datetime, limit: int) -> Claimed:
+        """
+        Lease up to `limit` recipients that are due for this provider, the longest due first.
+
+        A claimed recipient is nobody else's until its lease lapses or it is recorded. One that was
+        found `sending` with a lapsed lease is `uncertain`, and its attempt is told as such.
+        """
+        ...
+
+    async def claim_strays(self, providers: frozenset[str], now: datetime, limit: int) -> Claimed:
+        """Lease due recipients whose provider is none of these: the configuration has changed."""
+        ...
+
+    async def content(self, queue_id: str) -> bytes:
+        """
+        The content of a letter.
+
+        Raises:
+            UnknownQueueId: There is no such letter, or its content is gone.
+            SpoolUnavailable: It cannot be read now.
+        """
+        ...
+
+    async def start(self, starts: Sequence[AttemptStart]) -> frozenset[int]:
+        """
+        Record attempts of one letter before they are made: its recipients become `sending`.
+
+        Returns:
+            The keys that are not ours any more; they must not be sent.
+        """
+        ...
+
+    async def record(self, changes: Sequence[Change]) -> frozenset[int]:
+        """
+        Record next states of one letter's recipients, with their stories.
+
+        The content goes when the last recipient is settled. A change that gives the recipient no
+        next step of ours ends its lease.
+
+        Returns:
+            The keys that are not ours any more; their attempts are in the story all the same.
+        """
+        ...
+
+    async def renew(self, leased: Sequence[tuple[str, int]], now: datetime) -> None:
+        """Keep the leases on these recipients (queue id and key), so far as they are ours."""
+        ...
+
+    async def give_back(self, leased: Sequence[tuple[str, int]]) -> None:
+        """Let go of recipients that were claimed and not tried; they are as they were before."""
+        ...
+
+    async def recover(self, now: datetime) -> Recovery:
+        """
+        Make ready after a start.
+
+        Leases of a former life of this gateway are let go; attempts it had begun and not ended are
+        told as `uncertain` in the story and become `uncertain`, due at once: the dispatcher asks
+        the route what to do with them.
+        """
+        ...
+
+    async def hold(self, wanted: Filter, now: datetime) -> int:
+        """Set waiting and uncertain recipients aside until released; returns how many."""
+        ...
+
+    async def release(self, wanted: Filter, now: datetime) -> int:
+        """Let held recipients wait again, due at once; returns how many."""
+        ...
+
+    async def retry(self, wanted: Filter, now: datetime) -> int:
+        """Make waiting and uncertain recipients due at once; returns how many."""
+        ...
+
+    async def remove(self, wanted: Filter, now: datetime) -> int:
+        """Take waiting, uncertain and held recipients out for good; returns how many."""
+        ...
+
+    async def list(self, wanted: Filter, limit: int) -> tuple[Listed, ...]:
+        """Recipients, the oldest letter first; settled ones only when the filter names a state."""
+        ...
+
+    async def find(self, text: str, limit: int) -> tuple[str, ...]:
+        """
+        Queue ids of letters that `text` names, the newest first.
+
+        It may be a queue id, a Message-ID with or without angle brackets, a provider's id, or an
+        address of the envelope.
+        """
+        ...
+
+    async def story(self, queue_id: str) -> Story:
+        """
+        All that is known of a letter.
+
+        Raises:
+            UnknownQueueId: There is no such letter.
+        """
+        ...
+
+    async def stats(self, now: datetime) -> SpoolStats:
+        """Counts; reads the active part only, so its cost grows with the backlog alone."""
+        ...
+
+    async def purge(self, arrived_before: datetime) -> int:
+        """Forget letters that are settled and arrived before; returns how many."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what waits, then close; may be called twice."""
+        ...

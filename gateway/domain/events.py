@@ -82,5 +82,27 @@ class AttemptLost:
     outcome: DeliveryOutcome
 
 
-Event = LetterReceived | AttemptEnded | RecipientFailed | AttemptLost
+@dataclass(frozen=True, slots=True)
+class AttemptCutShort:
+    """An attempt was found that nobody ended; its recipient is uncertain now."""
+
+    at: datetime
+    queue_id: str
+    forward_path: str
+    provider: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class LetterCorrupt:
+    """A stored letter cannot be read; its recipients are held."""
+
+    at: datetime
+    queue_id: str
+    reason: str
+
+
+Event = (
+    LetterReceived | AttemptEnded | RecipientFailed | AttemptLost | AttemptCutShort | LetterCorrupt
+)
 Emit = Callable[[Event], None]

@@ -32,8 +32,17 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     ),
     State.SENDING: frozenset({State.HANDED_OVER, State.WAITING, State.FAILED, State.UNCERTAIN}),
     State.UNCERTAIN: frozenset(
-        # waiting: a person says "try again"; handed over: a sign of the provider settles it
-        {State.SENDING, State.WAITING, State.HANDED_OVER, State.FAILED, State.REMOVED, State.HELD}
+        # waiting: a person says "try again"; handed over: a sign of the provider settles it;
+        # uncertain: the wait is over and the route says to leave it to a person
+        {
+            State.SENDING,
+            State.WAITING,
+            State.UNCERTAIN,
+            State.HANDED_OVER,
+            State.FAILED,
+            State.REMOVED,
+            State.HELD,
+        }
     ),
     State.HELD: frozenset({State.WAITING, State.REMOVED}),
     State.HANDED_OVER: frozenset(),

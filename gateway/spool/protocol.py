@@ -144,20 +144,31 @@ class Corrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class CutShort:
+    """An attempt that nobody ended: its gateway died or lost its lease. Now `uncertain`."""
+
+    queue_id: str
+    key: int
+    forward_path: str
+    provider: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a claim leased, and what it found broken."""
+    """What a claim leased, and what it found cut short or broken."""
 
     letters: tuple[QueuedMessage, ...] = ()
+    cut_short: tuple[CutShort, ...] = ()
     corrupt: tuple[Corrupt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What was found at start: leases of a former life let go, attempts cut short, broken rows."""
+    """What was found at start: leases of a former life let go, and attempts cut short."""
 
     released: int
-    uncertain: int
-    corrupt: tuple[Corrupt, ...] = ()
+    cut_short: tuple[CutShort, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +304,9 @@ class Spool(Protocol):
         """
         Lease up to `limit` recipients that are due for this provider, the longest due first.
 
-        A claimed recipient is nobody else's until its lease lapses or it is recorded. One that was
-        found `sending` with a lapsed lease is `uncertain`, and its attempt is told as such.
+        A claimed recipient is nobody else's until its lease lapses or it is recorded. One that is
+        found `sending` with a lapsed lease is not claimed: its attempt is told as uncertain in the
+        story, and it is `uncertain` from now on, due after the wait the store was opened with.
         """
         ...
 
@@ -325,8 +337,7 @@ class Spool(Protocol):
         """
         Record next states of one letter's recipients, with their stories.
 
-        The content goes when the last recipient is settled. A change that gives the recipient no
-        next step of ours ends its lease.
+        The content goes when the last recipient is settled. Every change ends the lease.
 
         Returns:
             The keys that are not ours any more; their attempts are in the story all the same.
@@ -345,9 +356,9 @@ class Spool(Protocol):
         """
         Make ready after a start.
 
-        Leases of a former life of this gateway are let go; attempts it had begun and not ended are
-        told as `uncertain` in the story and become `uncertain`, due at once: the dispatcher asks
-        the route what to do with them.
+        On an engine that one gateway has for itself, leases of its former life are let go and
+        attempts it had begun are cut short at once, as `claim` does with lapsed ones; where
+        gateways share the spool, leases lapse by themselves.
         """
         ...
 

@@ -1,0 +1,81 @@
+"""
+What the front door hands inward, and what comes back: a submission and a reply.
+
+The seam between the SMTP session (`server`) and taking a letter (`intake`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from providers.contract.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """
+    Who is connected.
+
+    `address` is the IP address as text, `helo` what it called itself, `user` the authenticated
+    name or empty.
+    """
+
+    address: str
+    helo: str
+    esmtp: bool
+    tls: bool = False
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A whole letter as it came: `content` has CRLF line ends only, ends with one, dots removed."""
+
+    envelope: Envelope
+    content: bytes
+    listener: str
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    A reply of RFC 5321 4.2 with an enhanced status code (RFC 2034, 3463).
+
+    `status` is empty where the RFC forbids one (greeting, EHLO, 354). `reason` is its name in
+    metrics, from the closed list of `replies`. `text` is one line for the wire.
+    """
+
+    code: int
+    status: str
+    text: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if self.status and self.status[0] != str(self.code)[0]:
+            raise ValueError(f"status {self.status} does not fit reply {self.code}")
+
+    def line(self) -> bytes:
+        """The reply on the wire, with its line end."""
+        status = f"{self.status} " if self.status else ""
+        return f"{self.code} {status}{self.text}\r\n".encode("utf-8", "replace")
+
+
+class Intake(Protocol):
+    """What a session asks of the gateway behind it."""
+
+    def unhealthy_reason(self) -> str | None:
+        """Why no letter can be taken now, fit for the wire; asked at MAIL."""
+        ...
+
+    async def take(self, submission: Submission) -> Reply:
+        """
+        Take responsibility for a letter, or say why not.
+
+        Returns:
+            250 only when the letter is durable. Internal trouble is 451 or 452, never 5xx.
+
+        When cancelled (the client is gone) the letter may have been taken all the same.
+        """
+        ...

@@ -24,6 +24,7 @@ class NewLetter:
     A letter to admit.
 
     Attributes:
+        queue_id: From `Spool.new_queue_id`; the content's Received field tells it already.
         envelope: As the client gave it, all recipients.
         content: CRLF line ends, trace header fields added.
         arrival: When the end of its data was seen.
@@ -34,6 +35,7 @@ class NewLetter:
         leased: The caller delivers it at once; else it waits for `claim`.
     """
 
+    queue_id: str
     envelope: Envelope
     content: bytes
     arrival: datetime
@@ -287,12 +289,13 @@ class Spool(Protocol):
         """
         ...
 
-    async def admit(self, letter: NewLetter) -> str:
+    def new_queue_id(self, now: datetime) -> str:
+        """A fresh queue id, greater than all given out before; synchronous and cheap."""
+        ...
+
+    async def admit(self, letter: NewLetter) -> None:
         """
         Store a letter; when this returns, it survives a power cut.
-
-        Returns:
-            Its queue id.
 
         Raises:
             SpoolFull: No room; nothing is left of the letter.

@@ -36,6 +36,8 @@ class Needs:
             one address is not the same letter.
         header_fields: Names, in lower case, of the further header fields, those of MIME and those
             named above left out.
+        complete: The letter was parsed. When false, only the first four attributes are known,
+            which is all that carriers of raw MIME depend on.
     """
 
     size: int
@@ -54,6 +56,7 @@ class Needs:
     list_unsubscribe: bool = False
     other_recipients: bool = False
     header_fields: frozenset[str] = frozenset()
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)

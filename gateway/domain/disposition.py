@@ -75,6 +75,36 @@ def dispose(
     return following
 
 
+def redirect(
+    state: State, provider: str, excluded: tuple[str, ...], plan: Plan | None, now: datetime
+) -> tuple[Disposition, str] | None:
+    """
+    What happens to a due recipient instead of an attempt by the provider it is assigned to.
+
+    Args:
+        state: `waiting` or `uncertain`.
+        provider: The one it is assigned to.
+        excluded: Providers that cannot carry it.
+        plan: As configuration and letter stand now; `None`: no route's condition holds.
+        now: The moment of asking.
+
+    Returns:
+        `None` when the attempt shall be made; else the next state and a line for the story. The
+        configuration may have changed since the letter came: nothing is failed for that.
+    """
+    if plan is None or not plan.candidates:
+        held = Disposition(State.HELD, None, provider, excluded, "")
+        return held, "no provider of its route can carry it as the configuration stands now"
+    if state is State.UNCERTAIN and plan.route.on_uncertain is OnUncertain.HOLD:
+        left = Disposition(State.UNCERTAIN, None, provider, excluded, "")
+        return left, f"left to a person, as route {plan.route.name} says of uncertain letters"
+    if provider not in plan.candidates:
+        first = plan.candidates[0]
+        moved = Disposition(State.WAITING, now, first, excluded, "")
+        return moved, f"moved from {provider} to {first} as the configuration stands now"
+    return None
+
+
 def _uncertain(
     outcome: DeliveryOutcome,
     facts: AttemptFacts,

@@ -1,0 +1,170 @@
+"""
+The lane of one provider: a bounded window of letters on their way, at the provider's pace.
+
+Time and capacity never mix: what is not due waits in the spool; what is due and has a place in the
+window waits here for a free connection and the account's pace. The window bounds memory whatever
+the backlog. Knows no routes and no outcomes: `attempt` is given as a coroutine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gateway.spool.protocol import QueuedMessage, QueuedRecipient
+from providers.contract.clock import Clock
+from providers.contract.message import Message
+from providers.contract.provider import Provider
+
+
+@dataclass(eq=False, slots=True)
+class LetterInHand:
+    """
+    A leased letter while jobs of it are open.
+
+    `message` is there from the start for a fresh letter, else from the first job that loads it;
+    it goes with the last job. `octets` is what it holds of the hand-off memory.
+    """
+
+    letter: QueuedMessage
+    claimed_at: datetime
+    message: Message | None = None
+    octets: int = 0
+    open_jobs: int = 0
+    loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt to be made: recipients of one letter that fit into one request."""
+
+    in_hand: LetterInHand
+    recipients: tuple[QueuedRecipient, ...]
+
+    @property
+    def leases(self) -> tuple[tuple[str, int], ...]:
+        """Queue id and key of each recipient."""
+        queue_id = self.in_hand.letter.queue_id
+        return tuple((queue_id, r.recipient.key) for r in self.recipients)
+
+
+class Lane:
+    """
+    The window and the workers of one provider.
+
+    Args:
+        provider: Whose lane it is.
+        window: Recipients on their way at once.
+        attempt: Makes one attempt; must not raise, but for cancellation.
+        closed: Told when the last job of a letter is over.
+        clock: For the pace.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        window: int,
+        attempt: Callable[[Job, Provider], Awaitable[None]],
+        closed: Callable[[LetterInHand], None],
+        clock: Clock,
+    ) -> None:
+        self.provider = provider
+        self.name = provider.name
+        self.wake = asyncio.Event()
+        self._window = window
+        self._attempt = attempt
+        self._closed = closed
+        self._clock = clock
+        self._jobs: deque[Job] = deque()
+        self._waiting = asyncio.Semaphore(0)
+        self._gate = asyncio.Lock()
+        self._held: set[tuple[str, int]] = set()
+        self._running: set[Job] = set()
+        self._workers: list[asyncio.Task[None]] = []
+
+    @property
+    def room(self) -> int:
+        """How many more recipients fit into the window."""
+        return max(0, self._window - len(self._held))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self._held
+
+    def leases(self) -> tuple[tuple[str, int], ...]:
+        """Queue id and key of every recipient in the window."""
+        return tuple(self._held)
+
+    def holds(self, queue_id: str, key: int) -> bool:
+        """Whether this recipient is in the window."""
+        return (queue_id, key) in self._held
+
+    def add(self, in_hand: LetterInHand, recipients: tuple[QueuedRecipient, ...]) -> None:
+        """Put leased recipients into the window, cut into requests the provider takes."""
+        step = self.provider.capabilities.max_recipients or len(recipients)
+        for start in range(0, len(recipients), step):
+            job = Job(in_hand, recipients[start : start + step])
+            in_hand.open_jobs += 1
+            self._held.update(job.leases)
+            self._jobs.append(job)
+            self._waiting.release()
+
+    def start(self) -> None:
+        """Start a worker for each connection that the provider takes."""
+        count = self.provider.capabilities.connections
+        self._workers = [
+            asyncio.create_task(self._work(), name=f"lane {self.name}") for _ in range(count)
+        ]
+
+    def take_back(self) -> list[Job]:
+        """Take out what no worker has begun; the leases are the caller's to give back."""
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        for job in jobs:
+            self._close(job)
+        return jobs
+
+    async def stop(self) -> None:
+        """Cancel the workers and wait for them; an attempt under way is recorded as uncertain."""
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        self._workers.clear()
+
+    async def finished(self) -> None:
+        """Wait until no attempt is under way."""
+        while self._running:
+            self.wake.clear()
+            await self.wake.wait()
+
+    async def _work(self) -> None:
+        while True:
+            await self._waiting.acquire()
+            async with self._gate:
+                await self._take_place()
+            if not self._jobs:  # taken back meanwhile
+                continue
+            job = self._jobs.popleft()
+            self._running.add(job)
+            try:
+                await self._attempt(job, self.provider)
+            finally:
+                self._running.discard(job)
+                self._close(job)
+                self.wake.set()
+
+    async def _take_place(self) -> None:
+        while (wait := self.provider.pace.take(self._clock.monotonic())) > 0:
+            await self._clock.sleep(wait)
+
+    def _close(self, job: Job) -> None:
+        self._held.difference_update(job.leases)
+        job.in_hand.open_jobs -= 1
+        if job.in_hand.open_jobs == 0:
+            job.in_hand.message = None
+            self._closed(job.in_hand)

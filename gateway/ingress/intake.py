@@ -1,0 +1,168 @@
+"""
+Taking a letter: planned, stored, handed on, told. The 250 is given here and nowhere else.
+
+Between the SMTP session, which brings a submission, and spool and dispatcher. Nothing here waits
+for a provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from gateway.delivery.planner import Planner
+from gateway.domain.events import Emit, LetterReceived
+from gateway.domain.lifecycle import State
+from gateway.domain.routing import Plan
+from gateway.errors import SpoolError, SpoolFull
+from gateway.ingress import replies, trace
+from gateway.ingress.submission import Reply, Submission
+from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient, Spool
+from providers.contract.clock import Clock
+from providers.contract.message import Message
+
+log = structlog.get_logger("gateway.ingress")
+
+
+class HandOff(Protocol):
+    """The way past the spool's claim for a fresh letter; the dispatcher."""
+
+    def reserve(self, providers: Iterable[str], octets: int) -> bool:
+        """Whether it can take a letter of this size for these providers now."""
+        ...
+
+    def release(self, octets: int) -> None:
+        """Give back what was reserved: the letter was not admitted."""
+        ...
+
+    def hand(self, letter: QueuedMessage, message: Message) -> None:
+        """Deliver this letter; it is leased."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolingIntake:
+    """
+    `Intake` in queue mode.
+
+    Attributes:
+        spool: Where letters become durable.
+        planner: Tells whether somebody can carry a letter, and who first.
+        hand_off: The dispatcher.
+        hostname: For Received and Message-ID.
+        clock: Arrival times.
+        emit: Told of every letter taken.
+    """
+
+    spool: Spool
+    planner: Planner
+    hand_off: HandOff
+    hostname: str
+    clock: Clock
+    emit: Emit
+
+    def unhealthy_reason(self) -> str | None:
+        """Why no letter can be taken now."""
+        return self.spool.unhealthy_reason()
+
+    async def take(self, submission: Submission) -> Reply:
+        """Make the letter durable and say 250, or say why not."""
+        arrival = self.clock.now()
+        queue_id = self.spool.new_queue_id(arrival)
+        content, message_id = trace.complete(
+            submission, queue_id=queue_id, hostname=self.hostname, now=arrival
+        )
+        message = self.planner.message(content, submission.envelope)
+        plans = self._plans(submission, message)
+        if isinstance(plans, Reply):
+            return plans
+        providers = tuple(plan.candidates[0] for plan in plans)
+        leased = self.hand_off.reserve(set(providers), message.size)
+        letter = NewLetter(
+            queue_id=queue_id,
+            envelope=submission.envelope,
+            content=content,
+            arrival=arrival,
+            listener=submission.listener,
+            client=str(submission.client),
+            message_id=message_id,
+            providers=providers,
+            leased=leased,
+        )
+        try:
+            await self.spool.admit(letter)
+        except BaseException as error:
+            if leased:
+                self.hand_off.release(message.size)
+            if isinstance(error, SpoolError):
+                log.warning("letter_not_admitted", queue_id=queue_id, reason=error.reason)
+                full = isinstance(error, SpoolFull)
+                return replies.SPOOL_FULL if full else replies.spool_unavailable(queue_id)
+            raise
+        if leased:
+            self.hand_off.hand(_queued(letter), message)
+        self.emit(_received(letter, submission))
+        return replies.queued_as(queue_id)
+
+    def _plans(self, submission: Submission, message: Message) -> list[Plan] | Reply:
+        """A plan for each recipient, or the refusal when one has nobody to carry its letter."""
+        plans: list[Plan] = []
+        for recipient in submission.envelope.recipients:
+            plan = self.planner.plan(
+                message,
+                reverse_path=submission.envelope.reverse_path,
+                forward_path=recipient.forward_path,
+                listener=submission.listener,
+            )
+            if plan is None:
+                return replies.NO_ROUTE
+            if not plan.candidates:
+                return replies.cannot_be_carried(_reason(plan))
+            plans.append(plan)
+        return plans
+
+
+def _reason(plan: Plan) -> str:
+    """Why no provider of a route can carry a letter, fit for the wire."""
+    return "; ".join(
+        f"{provider}: {shortfalls[0].reason}"
+        for provider, shortfalls in plan.passed_over.items()
+        if shortfalls
+    )
+
+
+def _queued(letter: NewLetter) -> QueuedMessage:
+    envelope = letter.envelope
+    return QueuedMessage(
+        queue_id=letter.queue_id,
+        arrival=letter.arrival,
+        reverse_path=envelope.reverse_path,
+        body=envelope.body,
+        smtputf8=envelope.smtputf8,
+        ret=envelope.ret,
+        envid=envelope.envid,
+        listener=letter.listener,
+        size=len(letter.content),
+        message_id=letter.message_id,
+        recipients=tuple(
+            QueuedRecipient(recipient, State.WAITING, provider, attempts=0)
+            for recipient, provider in zip(envelope.recipients, letter.providers, strict=True)
+        ),
+    )
+
+
+def _received(letter: NewLetter, submission: Submission) -> LetterReceived:
+    reverse_path = letter.envelope.reverse_path
+    return LetterReceived(
+        at=letter.arrival,
+        queue_id=letter.queue_id,
+        listener=letter.listener,
+        client=submission.client.address,
+        reverse_path=reverse_path.addr_spec if reverse_path else "",
+        recipients=len(letter.envelope.recipients),
+        size=len(letter.content),
+        message_id=letter.message_id,
+    )

@@ -16,7 +16,7 @@ from datetime import datetime
 import structlog
 
 from gateway.delivery.lane import Job, LetterInHand
-from gateway.delivery.planner import Planner, parsed_message
+from gateway.planner import Planner, parsed_message
 from gateway.domain.disposition import AttemptFacts, Disposition, dispose, redirect
 from gateway.domain.events import AttemptEnded, AttemptLost, Emit
 from gateway.domain.lifecycle import State

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
 from gateway.delivery.attempt import AttemptMaker
 from gateway.delivery.lane import Lane, LetterInHand
-from gateway.delivery.planner import Planner
+from gateway.planner import Planner
 from gateway.domain.events import AttemptCutShort, Emit, LetterCorrupt
 from gateway.domain.retry import RetrySchedule
 from gateway.errors import SpoolError
@@ -61,6 +62,7 @@ class Dispatcher:
         clock: Time.
         chance: Evenly distributed in [0, 1).
         emit: Told of everything that happens.
+        throttled: Told how many seconds a provider's next letter waited for the account's pace.
         limits: Bounds.
     """
 
@@ -75,6 +77,7 @@ class Dispatcher:
         clock: Clock,
         chance: Callable[[], float],
         emit: Emit,
+        throttled: Callable[[str, float], None],
         limits: DispatcherLimits,
     ) -> None:
         self._spool = spool
@@ -100,6 +103,7 @@ class Dispatcher:
                 window=limits.window,
                 attempt=attempt,
                 closed=self._closed,
+                throttled=throttled,
                 clock=clock,
             )
             for name, provider in providers.items()
@@ -214,7 +218,7 @@ class Dispatcher:
 
     def _tell(self, claimed: Claimed) -> None:
         for cut_short in claimed.cut_short:
-            self._emit(cut_short_event(cut_short, self._clock))
+            self._emit(cut_short_event(cut_short, self._clock.now()))
         for corrupt in claimed.corrupt:
             self._emit(LetterCorrupt(self._clock.now(), corrupt.queue_id, corrupt.reason))
 
@@ -244,10 +248,10 @@ class Dispatcher:
             await self._clock.sleep(0 if claimed.letters else _STRAYS_EVERY_S)
 
 
-def cut_short_event(cut_short: CutShort, clock: Clock) -> AttemptCutShort:
+def cut_short_event(cut_short: CutShort, now: datetime) -> AttemptCutShort:
     """The event for an attempt that was found without an end."""
     return AttemptCutShort(
-        at=clock.now(),
+        at=now,
         queue_id=cut_short.queue_id,
         forward_path=cut_short.forward_path,
         provider=cut_short.provider,

@@ -60,6 +60,7 @@ class Lane:
         window: Recipients on their way at once.
         attempt: Makes one attempt; must not raise, but for cancellation.
         closed: Told when the last job of a letter is over.
+        throttled: Told how many seconds a letter waited for the account's pace.
         clock: For the pace.
     """
 
@@ -70,6 +71,7 @@ class Lane:
         window: int,
         attempt: Callable[[Job, Provider], Awaitable[None]],
         closed: Callable[[LetterInHand], None],
+        throttled: Callable[[str, float], None],
         clock: Clock,
     ) -> None:
         self.provider = provider
@@ -78,6 +80,7 @@ class Lane:
         self._window = window
         self._attempt = attempt
         self._closed = closed
+        self._throttled = throttled
         self._clock = clock
         self._jobs: deque[Job] = deque()
         self._waiting = asyncio.Semaphore(0)
@@ -161,6 +164,7 @@ class Lane:
     async def _take_place(self) -> None:
         while (wait := self.provider.pace.take(self._clock.monotonic())) > 0:
             await self._clock.sleep(wait)
+            self._throttled(self.name, wait)
 
     def _close(self, job: Job) -> None:
         self._held.difference_update(job.leases)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from gateway.delivery.planner import Planner
+from gateway.planner import Planner
 from gateway.domain.events import Emit, LetterReceived
 from gateway.domain.lifecycle import State
 from gateway.domain.routing import Plan

@@ -3,7 +3,7 @@ Which providers may carry a letter: routes, capabilities and the letter's needs 
 
 The full parse of a letter is made only where the choice depends on it: on a route whose first
 provider takes raw MIME, a scan of the header block is enough until that provider fails.
-Sits between `gateway.domain.routing`, which decides, and those who need a decision.
+Sits under `ingress` and `delivery`, which both need the answer; `domain.routing` decides.
 """
 
 from __future__ import annotations

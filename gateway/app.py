@@ -1,0 +1,284 @@
+"""
+The composition root: the only place that knows every class. Starts, drains, stops.
+
+Order is the promise's: what keeps letters starts before what takes them, and stops after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import random
+import signal
+from datetime import timedelta
+
+import structlog
+import uvloop
+
+from gateway.clock import SystemClock
+from gateway.config import Settings
+from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
+from gateway.domain.events import Event
+from gateway.errors import SpoolError
+from gateway.ingress import replies
+from gateway.ingress.intake import SpoolingIntake
+from gateway.ingress.policy import FrontDoorRules
+from gateway.ingress.server import FrontDoor, ListenerSpec
+from gateway.ingress.submission import Reply
+from gateway.observe.log import EventLog
+from gateway.observe.metrics import Metrics
+from gateway.observe.status import Status
+from gateway.planner import Planner
+from gateway.spool.store import SqlSpool
+from gateway.web.server import WebServer, build_app
+from providers.contract.provider import ProbeResult, Provider
+from providers.registry import PROVIDERS
+
+log = structlog.get_logger("gateway")
+
+_LEASE = timedelta(minutes=5)
+_DRAIN_WITHIN_S = 20.0
+_PURGE_EVERY_S = 600.0
+
+
+def build_providers(settings: Settings) -> dict[str, Provider]:
+    """
+    The configured providers by name, in the order written; no connection is made.
+
+    Raises:
+        ProviderConfigError: Settings that only turn out wrong when used, as a missing CA file.
+    """
+    clock = SystemClock()
+    return {
+        name: PROVIDERS[given.kind].build(name, given, clock)
+        for name, given in settings.providers.items()
+    }
+
+
+async def probe_all(settings: Settings) -> dict[str, ProbeResult]:
+    """Ask every provider whether it is there and takes our credentials; nothing is sent."""
+    providers = build_providers(settings)
+    try:
+        results = await asyncio.gather(*(provider.probe() for provider in providers.values()))
+    finally:
+        await asyncio.gather(*(provider.aclose() for provider in providers.values()))
+    return dict(zip(providers, results, strict=True))
+
+
+async def open_spool(settings: Settings, *, exclusive: bool) -> SqlSpool:
+    """
+    The configured spool; `exclusive` is for the daemon, commands look in beside it.
+
+    Raises:
+        SpoolError: It cannot be opened, is not ours, or another daemon has it.
+    """
+    return await SqlSpool.open(
+        settings.spool.url,
+        clock=SystemClock(),
+        uncertain_after=settings.retry.uncertain_after,
+        lease=_LEASE,
+        exclusive=exclusive,
+    )
+
+
+class Gateway:
+    """
+    One gateway, from its settings to its end.
+
+    `start` returns when the first client can be greeted; `stop` when everything is on disk.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._events = EventLog()
+        self._background: list[asyncio.Task[None]] = []
+        self._stack = contextlib.AsyncExitStack()
+        self.metrics = Metrics(
+            providers={name: given.kind for name, given in settings.providers.items()},
+            listeners=[listener.name for listener in settings.smtp.listeners],
+            reply_reasons=replies.REASONS,
+        )
+        self.smtp_ports: dict[str, int] = {}
+        self.http_port = 0
+
+    async def start(self) -> None:
+        """
+        Start everything, what keeps letters first.
+
+        Raises:
+            SpoolError: The spool cannot be opened.
+            ProviderConfigError: A provider cannot be built.
+            OSError: An address to listen on is taken or not ours.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        settings, stack = self._settings, self._stack
+        spool = await SqlSpool.open(
+            settings.spool.url,
+            clock=self._clock,
+            uncertain_after=settings.retry.uncertain_after,
+            lease=_LEASE,
+            exclusive=True,
+            on_commit=self.metrics.committed,
+        )
+        stack.push_async_callback(spool.aclose)
+        await self._recover(spool)
+        providers = build_providers(settings)
+        for provider in providers.values():
+            stack.push_async_callback(provider.aclose)
+        status = Status(
+            spool=spool,
+            metrics=self.metrics,
+            clock=self._clock,
+            stuck_after=settings.delivery.stuck_after,
+        )
+        web = WebServer(
+            build_app(self.metrics, status), host=settings.http.host, port=settings.http.port
+        )
+        await web.start()
+        stack.push_async_callback(web.stop)
+        self.http_port = web.port
+        dispatcher = self._dispatcher(spool, providers)
+        await dispatcher.start()
+        stack.push_async_callback(dispatcher.drain, _DRAIN_WITHIN_S)
+        self._background.append(asyncio.create_task(self._purge(spool), name="purge"))
+        stack.push_async_callback(self._stop_background)
+        front_door = self._front_door(spool, dispatcher)
+        await front_door.start()
+        stack.push_async_callback(front_door.stop)
+        stack.push_async_callback(front_door.drain, _DRAIN_WITHIN_S)
+        stack.callback(setattr, status, "draining", True)
+        self.smtp_ports = dict(front_door.ports)
+
+    async def stop(self) -> None:
+        """Take no more letters, end what is under way, write everything down, close."""
+        await self._stack.aclose()
+
+    async def _recover(self, spool: SqlSpool) -> None:
+        now = self._clock.now()
+        recovery = await spool.recover(now)
+        for cut_short in recovery.cut_short:
+            self._see(cut_short_event(cut_short, now))
+        log.info("recovered", released=recovery.released, uncertain=len(recovery.cut_short))
+
+    def _dispatcher(self, spool: SqlSpool, providers: dict[str, Provider]) -> Dispatcher:
+        settings = self._settings
+        self._planner = Planner(
+            settings.effective_routes(),
+            {name: provider.capabilities for name, provider in providers.items()},
+        )
+        return Dispatcher(
+            spool=spool,
+            providers=providers,
+            planner=self._planner,
+            schedule=settings.retry.schedule(),
+            timeouts={
+                name: given.timeout.total_seconds() for name, given in settings.providers.items()
+            },
+            clock=self._clock,
+            chance=random.random,
+            emit=self._see,
+            throttled=self._throttled,
+            limits=DispatcherLimits(
+                window=settings.delivery.window,
+                hand_off_octets=settings.delivery.hand_off_memory,
+                renew_every_s=_LEASE.total_seconds() / 5,
+            ),
+        )
+
+    def _front_door(self, spool: SqlSpool, dispatcher: Dispatcher) -> FrontDoor:
+        smtp = self._settings.smtp
+        intake = SpoolingIntake(
+            spool=spool,
+            planner=self._planner,
+            hand_off=dispatcher,
+            hostname=self._settings.hostname,
+            clock=self._clock,
+            emit=self._see,
+        )
+        rules = FrontDoorRules(
+            hostname=self._settings.hostname,
+            networks=tuple(ipaddress.ip_network(text) for text in smtp.networks),
+            max_message_size=smtp.max_message_size,
+            max_recipients=smtp.max_recipients,
+            max_connections=smtp.max_connections,
+            command_timeout_s=smtp.command_timeout.total_seconds(),
+            data_timeout_s=smtp.data_timeout.total_seconds(),
+        )
+        specs = tuple(ListenerSpec(x.name, x.host, x.port) for x in smtp.listeners)
+        return FrontDoor(rules, intake, specs, _SessionCounts(self.metrics))
+
+    def _see(self, event: Event) -> None:
+        self.metrics.see(event)
+        self._events.see(event)
+
+    def _throttled(self, provider: str, seconds: float) -> None:
+        self.metrics.throttled_seconds.labels(provider).inc(seconds)
+
+    async def _purge(self, spool: SqlSpool) -> None:
+        while True:
+            try:
+                forgotten = await spool.purge(self._clock.now() - self._settings.spool.retention)
+                log.debug("purged", letters=forgotten)
+            except SpoolError as error:
+                log.warning("not_purged", reason=error.reason)
+            await self._clock.sleep(_PURGE_EVERY_S)
+
+    async def _stop_background(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+
+class _SessionCounts:
+    """What SMTP sessions do, as metrics; children are looked up once."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._replies: dict[tuple[str, int, str], object] = {}
+
+    def connected(self, listener: str) -> None:
+        self._metrics.smtp_sessions.labels(listener).inc()
+        self._metrics.smtp_connections.labels(listener).inc()
+
+    def disconnected(self, listener: str) -> None:
+        self._metrics.smtp_connections.labels(listener).dec()
+
+    def replied(self, listener: str, reply: Reply) -> None:
+        self._metrics.smtp_replies.labels(listener, f"{reply.code // 100}xx", reply.reason).inc()
+
+
+def serve(settings: Settings) -> None:
+    """
+    Run a gateway until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        SpoolError, ProviderConfigError, OSError: It cannot start; see `Gateway.start`.
+    """
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _cannot_reload)
+    gateway = Gateway(settings)
+    await gateway.start()
+    log.info("started", smtp=gateway.smtp_ports, http=gateway.http_port)
+    await stop.wait()
+    log.info("draining")
+    await gateway.stop()
+    log.info("stopped")
+
+
+def _cannot_reload() -> None:
+    log.warning("not_reloaded", reason="the configuration is read at start; restart to change it")

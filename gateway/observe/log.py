@@ -1,0 +1,161 @@
+"""
+The log: JSON for machines or lines for people, one line for each disposition of a recipient.
+
+Sets up structlog and brings the standard library's loggers along. No secret passes here: settings
+keep them as `SecretStr`, providers' diagnostics come without them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import datetime
+from typing import Literal
+
+import structlog
+
+from gateway.domain.events import (
+    AttemptCutShort,
+    AttemptEnded,
+    AttemptLost,
+    Event,
+    LetterCorrupt,
+    LetterReceived,
+    RecipientFailed,
+)
+from gateway.domain.lifecycle import State
+from providers.contract.outcome import Kind
+
+# Libraries that log what their users say line by line, or that tell what our own lines tell.
+_QUIET = ("mail.log", "aiosmtplib", "httpx", "httpcore", "uvicorn", "alembic", "asyncio")
+
+
+def set_up(style: Literal["auto", "json", "human"], level: str) -> None:
+    """
+    Configure logging for the process; lines go to standard error.
+
+    Args:
+        style: `auto` is human on a terminal, JSON elsewhere.
+        level: `debug`, `info`, `warning` or `error`.
+    """
+    human = style == "human" or (style == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if human
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, *renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=getattr(logging, level.upper()), force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class EventLog:
+    """Writes each event as one line."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("gateway")
+
+    def see(self, event: Event) -> None:
+        """Write it."""
+        match event:
+            case LetterReceived():
+                self._log.info(
+                    "received",
+                    queue_id=event.queue_id,
+                    listener=event.listener,
+                    client=event.client,
+                    reverse_path=event.reverse_path,
+                    recipients=event.recipients,
+                    size=event.size,
+                    message_id=event.message_id,
+                )
+            case AttemptEnded():
+                self._attempt(event)
+            case RecipientFailed():
+                self._log.warning(
+                    "failed",
+                    queue_id=event.queue_id,
+                    to=event.forward_path,
+                    provider=event.provider,
+                    delay=_seconds(event.arrival, event.at),
+                    dsn=event.status,
+                    reason=event.reason,
+                )
+            case AttemptLost():
+                self._log.error(
+                    "attempt_lost",
+                    queue_id=event.queue_id,
+                    recipient_key=event.recipient_key,
+                    provider=event.provider,
+                    outcome=event.outcome.kind.value,
+                    dsn=event.outcome.status,
+                    diagnostic=event.outcome.diagnostic,
+                )
+            case AttemptCutShort():
+                self._log.warning(
+                    "uncertain",
+                    queue_id=event.queue_id,
+                    to=event.forward_path,
+                    provider=event.provider,
+                    attempt=event.attempt,
+                    reason="the attempt was cut short and its answer never recorded",
+                )
+            case LetterCorrupt():
+                self._log.error("corrupt", queue_id=event.queue_id, reason=event.reason)
+
+    def _attempt(self, event: AttemptEnded) -> None:
+        outcome = event.outcome
+        fields: dict[str, object] = {
+            "queue_id": event.queue_id,
+            "to": event.forward_path,
+            "provider": event.provider,
+            "attempt": event.attempt,
+            "delay": _seconds(event.arrival, event.ended_at),
+            # In the queue, in the active window, in the attempt.
+            "delays": "/".join(
+                f"{_seconds(since, until):g}"
+                for since, until in (
+                    (event.arrival, event.claimed_at),
+                    (event.claimed_at, event.started_at),
+                    (event.started_at, event.ended_at),
+                )
+            ),
+            "dsn": outcome.status,
+            "diagnostic": outcome.diagnostic,
+        }
+        if outcome.provider_message_id:
+            fields["provider_message_id"] = outcome.provider_message_id
+        if event.due_at is not None:
+            fields["due_at"] = event.due_at.isoformat(timespec="seconds")
+        if event.expired:
+            fields["expired"] = True
+        if event.losses:
+            fields["losses"] = [loss.part.value for loss in event.losses]
+        write = self._log.info if event.state is State.HANDED_OVER else self._log.warning
+        # "deferred" is what happened to a recipient; `waiting` is only where it stands then.
+        word = "deferred" if event.state is State.WAITING else event.state.value
+        if outcome.kind is Kind.UNSUPPORTED and event.state is State.WAITING:
+            word = "unsupported"
+        write(word, **fields)
+
+
+def _seconds(since: datetime, until: datetime) -> float:
+    return round((until - since).total_seconds(), 3)

@@ -1,0 +1,230 @@
+"""
+Every metric there is, with its help text, and how events feed it.
+
+No name is made up elsewhere; Grafana boards use nothing else. Labels come from closed sets only
+(provider names, states, words of our enums), and every series is there at zero from the start, so
+that `rate()` sees the first failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from gateway.domain.events import (
+    AttemptCutShort,
+    AttemptEnded,
+    AttemptLost,
+    Event,
+    LetterCorrupt,
+    LetterReceived,
+    RecipientFailed,
+)
+from gateway.domain.lifecycle import State
+from gateway.spool.protocol import SpoolStats
+from providers.contract.capabilities import Part
+from providers.contract.outcome import Kind
+
+_PREFIX = "mailquay"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_DELAYS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86400)
+_SIZES = (1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20)
+_LETTERS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+_CODE_CLASSES = ("2xx", "3xx", "4xx", "5xx")
+
+
+class Metrics:
+    """
+    All metrics of one gateway, in a registry of their own.
+
+    Args:
+        providers: Kind by name, of every configured provider.
+        listeners: Names.
+        reply_reasons: The closed list of the front door's reply reasons.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, str],
+        listeners: Iterable[str],
+        reply_reasons: Iterable[str],
+    ) -> None:
+        self.registry = CollectorRegistry()
+        self._providers = tuple(providers)
+        self._front_door(tuple(listeners), tuple(reply_reasons))
+        self._spool()
+        self._delivery(providers)
+
+    def _front_door(self, listeners: tuple[str, ...], reasons: tuple[str, ...]) -> None:
+        self.smtp_connections = self._gauge(
+            "smtp_connections", "SMTP sessions open now.", ("listener",)
+        )
+        self.smtp_sessions = self._counter("smtp_sessions", "SMTP sessions begun.", ("listener",))
+        self.smtp_replies = self._counter(
+            "smtp_replies",
+            "SMTP replies given, by class of the code and reason.",
+            ("listener", "code_class", "reason"),
+        )
+        self.messages_received = self._counter(
+            "messages_received", "Letters taken: answered 250 after the commit.", ("listener",)
+        )
+        self.message_size = self._histogram("message_size_bytes", "Size of letters taken.", _SIZES)
+        for listener in listeners:
+            self.smtp_connections.labels(listener)
+            self.smtp_sessions.labels(listener)
+            self.messages_received.labels(listener)
+            for code_class in _CODE_CLASSES:
+                for reason in reasons:
+                    self.smtp_replies.labels(listener, code_class, reason)
+
+    def _spool(self) -> None:
+        self.recipients_accepted = self._gauge(
+            "recipients_accepted", "Recipients ever taken by this spool."
+        )
+        self.recipients = self._gauge(
+            "recipients",
+            "Recipients by state; settled states count all there ever were in this spool.",
+            ("state",),
+        )
+        self.oldest_due = self._gauge(
+            "oldest_due_seconds",
+            "How long the longest overdue recipient has waited untouched; 0 when none has.",
+            ("provider",),
+        )
+        self.spool_bytes = self._gauge("spool_bytes", "What the spool takes on disk.")
+        self.spool_commit_seconds = self._histogram(
+            "spool_commit_seconds", "Time of one commit, its sync included.", _SECONDS
+        )
+        self.spool_commit_letters = self._histogram(
+            "spool_commit_letters", "Letters admitted by one commit.", _LETTERS
+        )
+        self.corrupt = self._counter("corrupt_letters", "Stored letters that could not be read.")
+        for state in State:
+            self.recipients.labels(state.value)
+        for provider in self._providers:
+            self.oldest_due.labels(provider)
+
+    def _delivery(self, providers: Mapping[str, str]) -> None:
+        self.attempts = self._counter(
+            "attempts", "Attempts for one recipient each, by outcome.", ("provider", "outcome")
+        )
+        self.attempt_seconds = self._histogram(
+            "attempt_seconds", "Time from start to end of an attempt.", _SECONDS, ("provider",)
+        )
+        self.handover_delay = self._histogram(
+            "handover_delay_seconds",
+            "Time from the end of a letter's data to its acceptance by the provider.",
+            _DELAYS,
+            ("provider",),
+        )
+        self.failed = self._counter(
+            "recipients_failed", "Recipients given up, by last provider.", ("provider",)
+        )
+        self.uncertain = self._counter(
+            "uncertain",
+            "Attempts whose answer was lost: the provider may have accepted.",
+            ("provider",),
+        )
+        self.losses = self._counter(
+            "losses",
+            "Parts of letters that a provider could not carry and a route let go.",
+            ("provider", "part"),
+        )
+        self.throttled_seconds = self._counter(
+            "provider_throttled_seconds",
+            "Time that the next letter waited for the account's pace.",
+            ("provider",),
+        )
+        info = self._gauge("provider_info", "A configured provider.", ("provider", "kind"))
+        build = self._gauge("build_info", "The running version.", ("version",))
+        build.labels(version("mailquay")).set(1)
+        for provider, kind in providers.items():
+            info.labels(provider, kind).set(1)
+            for outcome in Kind:
+                self.attempts.labels(provider, outcome.value)
+            for part in Part:
+                self.losses.labels(provider, part.value)
+            for metric in (
+                self.attempt_seconds,
+                self.handover_delay,
+                self.failed,
+                self.uncertain,
+                self.throttled_seconds,
+            ):
+                metric.labels(provider)
+
+    def see(self, event: Event) -> None:
+        """Count one event."""
+        match event:
+            case LetterReceived():
+                self.messages_received.labels(event.listener).inc()
+                self.message_size.observe(event.size)
+            case AttemptEnded():
+                self._see_attempt(event)
+            case RecipientFailed():
+                self.failed.labels(event.provider).inc()
+            case AttemptLost():
+                self.attempts.labels(event.provider, event.outcome.kind.value).inc()
+            case AttemptCutShort():
+                self.attempts.labels(event.provider, Kind.UNCERTAIN.value).inc()
+                self.uncertain.labels(event.provider).inc()
+            case LetterCorrupt():
+                self.corrupt.inc()
+
+    def _see_attempt(self, event: AttemptEnded) -> None:
+        provider, outcome = event.provider, event.outcome
+        self.attempts.labels(provider, outcome.kind.value).inc()
+        self.attempt_seconds.labels(provider).observe(_seconds(event.started_at, event.ended_at))
+        if outcome.kind is Kind.ACCEPTED:
+            delay = _seconds(event.arrival, event.ended_at)
+            self.handover_delay.labels(provider).observe(delay)
+        elif outcome.kind is Kind.UNCERTAIN:
+            self.uncertain.labels(provider).inc()
+        if event.state is State.FAILED:
+            self.failed.labels(provider).inc()
+        for loss in event.losses:
+            self.losses.labels(provider, loss.part.value).inc()
+
+    def committed(self, seconds: float, letters: int) -> None:
+        """One commit of the spool."""
+        self.spool_commit_seconds.observe(seconds)
+        self.spool_commit_letters.observe(letters)
+
+    def set_stats(self, stats: SpoolStats, now: datetime) -> None:
+        """Show the spool as it stands."""
+        counts = dict.fromkeys(State, 0) | dict(stats.settled)
+        for (_, state), count in stats.active.items():
+            counts[state] += count
+        for state, count in counts.items():
+            self.recipients.labels(state.value).set(count)
+        self.recipients_accepted.set(stats.accepted)
+        for provider in self._providers:
+            since = stats.oldest_due.get(provider)
+            self.oldest_due.labels(provider).set(max(0.0, _seconds(since, now)) if since else 0.0)
+        self.spool_bytes.set(stats.octets)
+
+    def render(self) -> bytes:
+        """The exposition in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: Iterable[float], labels: tuple[str, ...] = ()
+    ) -> Histogram:
+        return Histogram(
+            f"{_PREFIX}_{name}", text, labels, registry=self.registry, buckets=tuple(buckets)
+        )
+
+
+def _seconds(since: datetime, until: datetime) -> float:
+    return (until - since).total_seconds()

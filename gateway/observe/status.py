@@ -1,0 +1,76 @@
+"""
+Whether the gateway is well: live while its loop turns, ready while mail can come in and leaves.
+
+Liveness is progress, not existence: a due recipient that nobody touches for too long makes
+readiness fail (trap T22). Keeps the last look at the spool for metrics and health alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from gateway.errors import SpoolError
+from gateway.observe.metrics import Metrics
+from gateway.spool.protocol import Spool, SpoolStats
+from providers.contract.clock import Clock
+
+_FRESH_S = 1.0  # looks at the spool are shared by all who ask within this time
+
+
+class Status:
+    """
+    What `/readyz` and `/metrics` tell of the whole.
+
+    Args:
+        spool: Looked at when asked, at most once a second.
+        metrics: Shown what was seen.
+        clock: Time.
+        stuck_after: How long a recipient may be due and untouched.
+    """
+
+    def __init__(
+        self, *, spool: Spool, metrics: Metrics, clock: Clock, stuck_after: timedelta
+    ) -> None:
+        self._spool = spool
+        self._metrics = metrics
+        self._clock = clock
+        self._stuck_after = stuck_after
+        self._stats: SpoolStats | None = None
+        self._looked_at = float("-inf")
+        self._looking = asyncio.Lock()
+        self._unreadable = ""
+        self.draining = False
+
+    async def refresh(self) -> None:
+        """Look at the spool, unless somebody just has; trouble is kept as a reason."""
+        async with self._looking:
+            if self._clock.monotonic() - self._looked_at < _FRESH_S:
+                return
+            now = self._clock.now()
+            try:
+                self._stats = await self._spool.stats(now)
+            except SpoolError as error:
+                self._unreadable = error.reason
+            else:
+                self._unreadable = ""
+                self._metrics.set_stats(self._stats, now)
+            self._looked_at = self._clock.monotonic()
+
+    async def unready_reasons(self) -> tuple[str, ...]:
+        """Why no mail should be sent here now; empty when all is well."""
+        await self.refresh()
+        reasons = []
+        if self.draining:
+            reasons.append("draining")
+        if reason := self._spool.unhealthy_reason():
+            reasons.append(f"spool: {reason}")
+        elif self._unreadable:
+            reasons.append(f"spool: {self._unreadable}")
+        if self._stats is not None:
+            now = self._clock.now()
+            for provider, since in self._stats.oldest_due.items():
+                if now - since > self._stuck_after:
+                    waited = int((now - since).total_seconds())
+                    reasons.append(f"stuck: mail for {provider} is due since {waited} s, untouched")
+        return tuple(reasons)

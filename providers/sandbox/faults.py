@@ -7,6 +7,7 @@ fault looks on its wire.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -92,7 +93,13 @@ class FaultPlan:
         """All is well again."""
         self.faults.clear()
 
-    def strike(self, provider: str, recipient: str, *kinds: FaultKind) -> Fault | None:
+    def strike(
+        self,
+        provider: str,
+        recipient: str,
+        *kinds: FaultKind,
+        styles: Collection[str] | None = None,
+    ) -> Fault | None:
         """
         The fault that strikes now, if any, counted as struck.
 
@@ -101,9 +108,14 @@ class FaultPlan:
             recipient: For which recipient; empty where none is known yet. A fault for certain
                 recipients does not strike then.
             kinds: Which kinds can strike at this moment of the protocol.
+            styles: Only faults of these styles, where the style decides the moment; `None`: of any.
         """
         for fault in self.faults:
-            if fault.kind in kinds and fault.fits(provider, recipient):
+            if (
+                fault.kind in kinds
+                and fault.fits(provider, recipient)
+                and (styles is None or fault.style in styles)
+            ):
                 if fault.times is not None:
                     fault.times -= 1
                     if fault.times == 0:

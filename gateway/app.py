@@ -11,10 +11,10 @@ import contextlib
 import ipaddress
 import random
 import signal
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
-import uvloop
 
 from gateway.clock import SystemClock
 from gateway.config import Settings
@@ -154,7 +154,7 @@ class Gateway:
         await front_door.start()
         stack.push_async_callback(front_door.stop)
         stack.push_async_callback(front_door.drain, _DRAIN_WITHIN_S)
-        stack.callback(setattr, status, "draining", True)
+        stack.callback(status.drain)
         self.smtp_ports = dict(front_door.ports)
 
     async def stop(self) -> None:
@@ -238,11 +238,10 @@ class Gateway:
 
 
 class _SessionCounts:
-    """What SMTP sessions do, as metrics; children are looked up once."""
+    """What SMTP sessions do, as metrics."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._replies: dict[tuple[str, int, str], object] = {}
 
     def connected(self, listener: str) -> None:
         self._metrics.smtp_sessions.labels(listener).inc()
@@ -255,17 +254,19 @@ class _SessionCounts:
         self._metrics.smtp_replies.labels(listener, f"{reply.code // 100}xx", reply.reason).inc()
 
 
-def serve(settings: Settings) -> None:
+async def run_until_stopped(
+    settings: Settings, started: Callable[[Gateway], None] | None = None
+) -> None:
     """
-    Run a gateway until SIGTERM or SIGINT, then drain.
+    Run a gateway in this loop until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: Its configuration.
+        started: Called when letters can come in.
 
     Raises:
         SpoolError, ProviderConfigError, OSError: It cannot start; see `Gateway.start`.
     """
-    uvloop.run(_serve(settings))
-
-
-async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -274,6 +275,8 @@ async def _serve(settings: Settings) -> None:
     gateway = Gateway(settings)
     await gateway.start()
     log.info("started", smtp=gateway.smtp_ports, http=gateway.http_port)
+    if started is not None:
+        started(gateway)
     await stop.wait()
     log.info("draining")
     await gateway.stop()

@@ -40,7 +40,11 @@ class Status:
         self._looked_at = float("-inf")
         self._looking = asyncio.Lock()
         self._unreadable = ""
-        self.draining = False
+        self._draining = False
+
+    def drain(self) -> None:
+        """From now on the gateway is stopping and takes no more letters."""
+        self._draining = True
 
     async def refresh(self) -> None:
         """Look at the spool, unless somebody just has; trouble is kept as a reason."""
@@ -61,7 +65,7 @@ class Status:
         """Why no mail should be sent here now; empty when all is well."""
         await self.refresh()
         reasons = []
-        if self.draining:
+        if self._draining:
             reasons.append("draining")
         if reason := self._spool.unhealthy_reason():
             reasons.append(f"spool: {reason}")

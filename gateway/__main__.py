@@ -1,0 +1,5 @@
+"""`python -m gateway` is `mailquay`."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,38 @@
+"""
+The command line: `mailquay …`.
+
+One module for each group of commands; all meet the gateway through `app` and the spool's protocol.
+Imports that only one command needs stand in that command, so that the daemon starts fast.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from gateway.cli import check, daemon, letter, queue, sandbox
+from gateway.cli.output import guarded
+
+app = typer.Typer(
+    name="mailquay",
+    help="SMTP relay gateway: takes letters durably and hands them to your e-mail provider.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve")(daemon.serve)
+app.command("demo")(daemon.demo)
+app.command("check")(check.check)
+app.command("sandbox")(sandbox.sandbox)
+app.command("send")(letter.send)
+app.command("trace")(letter.trace)
+app.add_typer(queue.app, name="queue")
+
+
+def main() -> None:
+    """Run the command of `sys.argv`; ends the process with a sysexits code."""
+    with guarded():
+        app()
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,100 @@
+"""`mailquay check`: is the configuration sound, what does it come to, do the providers answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli.output import ConfigOption, JsonOption, fail, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+    from providers.contract.provider import ProbeResult
+
+
+def check(
+    config: ConfigOption = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask every provider; nothing is sent.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate the configuration; show listeners, providers, routes and effective values."""
+    from gateway.app import build_providers, probe_all
+    from gateway.config import load
+
+    settings = load(config)
+    build_providers(settings)
+    probes = asyncio.run(probe_all(settings)) if online else {}
+    if as_json:
+        print_json({"settings": _effective(settings), "online": probes or None})
+    else:
+        _show(settings, probes)
+    refused = [name for name, result in probes.items() if not result.ok]
+    if refused:
+        fail(f"does not answer as it should: {', '.join(refused)}", os.EX_UNAVAILABLE)
+
+
+def _effective(settings: Settings) -> dict[str, Any]:
+    """All values in force; pydantic masks secrets."""
+    dumped: dict[str, Any] = settings.model_dump(mode="json")
+    return dumped
+
+
+def _show(settings: Settings, probes: dict[str, ProbeResult]) -> None:
+    print_table(
+        ("listener", "address", "tls", "auth"),
+        [
+            (listener.name, f"{listener.host}:{listener.port}", listener.tls, listener.auth)
+            for listener in settings.smtp.listeners
+        ],
+    )
+    print_line()
+    print_table(
+        ("provider", "kind", "answers"),
+        [
+            (name, given.kind, _answer(probes.get(name)))
+            for name, given in settings.providers.items()
+        ],
+    )
+    print_line()
+    print_table(
+        ("route", "providers", "fidelity", "on uncertain", "when"),
+        [
+            (
+                route.name,
+                " → ".join(route.providers),
+                route.fidelity.value,
+                route.on_uncertain.value,
+                "always" if route.condition.is_catch_all else "as configured",
+            )
+            for route in settings.effective_routes()
+        ],
+    )
+    print_line()
+    print_table(("setting", "value"), list(_flat(_effective(settings))))
+
+
+def _answer(result: ProbeResult | None) -> str:
+    if result is None:
+        return "not asked"
+    return f"{'ok' if result.ok else 'FAILS'}: {result.detail}"
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            rows += _flat(value, f"{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, item in enumerate(value):
+                rows += _flat(item, f"{name}[{number}].")
+        else:
+            rows.append(
+                (name, ", ".join(map(str, value)) if isinstance(value, list) else f"{value}")
+            )
+    return rows

@@ -1,0 +1,52 @@
+"""`mailquay sandbox`: the three providers imitated on this machine, with faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.output import fail, print_line
+
+if TYPE_CHECKING:
+    from providers.sandbox.server import Sandbox
+
+
+def sandbox(
+    smtp_port: Annotated[int, typer.Option(help="Of the imitated smarthost; 0: a free one.")] = 0,
+    http_port: Annotated[int, typer.Option(help="Of v1, v2 and control; 0: a free one.")] = 0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="[provider:]kind[:times], for example rest_v1:throttle:3."),
+    ] = None,
+) -> None:
+    """Imitate the three providers strictly, until stopped."""
+    from providers.sandbox.faults import parse_fault
+    from providers.sandbox.server import Sandbox
+
+    try:
+        faults = [parse_fault(text) for text in fault or ()]
+    except ValueError as error:
+        fail(str(error), os.EX_USAGE)
+    asyncio.run(_run(Sandbox(smtp_port=smtp_port, http_port=http_port, faults=faults)))
+
+
+async def _run(imitation: Sandbox) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await imitation.start()
+    for line in (
+        f"smarthost  127.0.0.1:{imitation.smtp_port}",
+        f"rest_v1    {imitation.v1_url}",
+        f"form_v2    {imitation.v2_url}",
+        f"control    {imitation.url}/_sandbox/letters",
+    ):
+        print_line(line)
+    try:
+        await stop.wait()
+    finally:
+        await imitation.stop()

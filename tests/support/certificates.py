@@ -42,8 +42,9 @@ def make_certificate(folder: Path, name: str = "localhost") -> Certificate:
     if shutil.which("openssl") is None:
         pytest.skip("needs the openssl program")
     made = Certificate(folder / f"{name}.crt", folder / f"{name}.key")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()
-    command += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"]
     command += ["-keyout", str(made.key), "-out", str(made.certificate)]
     subprocess.run(command, check=True, capture_output=True)
     return made

@@ -1,0 +1,144 @@
+"""
+Renders the tables of docs/settings.md and docs/metrics.md from the code; `make docs` runs it.
+
+A test holds the committed files to what this prints.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args
+
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
+
+from gateway.config import ENV_PREFIX, Settings
+from gateway.ingress.replies import REASONS
+from gateway.observe.metrics import Metrics
+from providers.contract.capabilities import Rate
+from providers.registry import PROVIDERS
+from providers.settings import render_duration, render_rate, render_size
+
+FOLDER = Path(__file__).parent
+
+
+def settings_page() -> str:
+    """All settings of the gateway and of each kind of provider."""
+    lines = [
+        "# Settings",
+        "",
+        "Rendered from the models by `make docs`; do not edit.",
+        "",
+        (
+            "One YAML file (`--config`, else `MAILQUAY_CONFIG`, else `./gateway.yaml`, else "
+            "`/etc/mailquay/gateway.yaml`), then the environment, which wins: "
+            f"`{ENV_PREFIX}SMTP__MAX_CONNECTIONS=100` is `smtp.max_connections`. "
+            "Lists and mappings in the environment are JSON."
+        ),
+        (
+            "Durations are written `200ms`, `30s`, `5m`, `2h`, `7d`; sizes `64KiB`, `25MiB` or octets; "
+            "rates `5/s`, `300/m`."
+        ),
+        (
+            "Every secret can come from a file: `password_file` for `password`. "
+            "Unknown keys are errors."
+        ),
+        "",
+        "## Gateway",
+        "",
+        *_table(Settings, ""),
+    ]
+    for name, kind in PROVIDERS.items():
+        lines += ["", f"## Provider `{name}`", "", "Keys below `providers.<name>`.", ""]
+        lines += _table(kind.settings, "")
+    return "\n".join(lines) + "\n"
+
+
+def metrics_page() -> str:
+    """All metrics."""
+    metrics = Metrics(providers={"main": "smarthost"}, listeners=["app"], reply_reasons=REASONS)
+    lines = [
+        "# Metrics",
+        "",
+        "Rendered from the code by `make docs`; do not edit.",
+        "Every series is there at zero from the start; labels come from closed sets.",
+        "",
+        "| metric | type | labels | what it tells |",
+        "|---|---|---|---|",
+    ]
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            lines.append(_metric_row(metric))
+    return "\n".join(lines) + "\n"
+
+
+def _metric_row(metric: MetricWrapperBase) -> str:
+    described = metric.describe()[0]
+    suffix = "_total" if described.type == "counter" else ""
+    labels = ", ".join(f"`{name}`" for name in metric._labelnames)  # noqa: SLF001 - no other way
+    help_text = described.documentation
+    return f"| `{described.name}{suffix}` | {described.type} | {labels} | {help_text} |"
+
+
+def _table(model: type[BaseModel], prefix: str) -> list[str]:
+    return ["| key | default | meaning |", "|---|---|---|", *_rows(model, prefix)]
+
+
+def _rows(model: type[BaseModel], prefix: str) -> list[str]:
+    rows: list[str] = []
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        inner = _model_in(field.annotation)
+        if inner is not None and inner.__name__ != "ProviderSettings":
+            many = "[]" if inner is not field.annotation else ""
+            rows += _rows(inner, f"{key}{many}.")
+            continue
+        secret = "SecretStr" in str(field.annotation)
+        note = f" Or `{name}_file`." if secret else ""
+        description = (field.description or "").replace("|", "\\|")
+        rows.append(f"| `{key}` | {_default(field)} | {description}{note} |")
+    return rows
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for arg in get_args(annotation) if (found := _model_in(arg))), None)
+
+
+def _default(field: Any) -> str:
+    if field.default_factory is not None:
+        return "of the machine"
+    if field.default is PydanticUndefined:
+        return "**required**"
+    return _shown(field.default, field)
+
+
+def _shown(value: Any, field: Any) -> str:
+    if value is None or value in ((), ""):
+        return "none"
+    if isinstance(value, timedelta):
+        return f"`{render_duration(value)}`"
+    if isinstance(value, Rate):
+        return f"`{render_rate(value)}`"
+    if isinstance(value, SecretStr):
+        return "none"
+    if isinstance(value, Enum):
+        return f"`{value.value}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int) and any("parse_size" in str(m) for m in field.metadata):
+        return f"`{render_size(value)}`"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{item}`" for item in value)
+    return f"`{value}`"
+
+
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")

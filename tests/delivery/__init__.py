@@ -1,0 +1,1 @@
+"""Delivery: dispatcher, lanes and attempts over a real spool and scripted providers."""

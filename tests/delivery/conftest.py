@@ -1,0 +1,134 @@
+"""A dispatcher over a real SQLite spool, with providers that do as told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits
+from gateway.domain.events import AttemptEnded, Event
+from gateway.domain.lifecycle import State
+from gateway.domain.retry import RetrySchedule
+from gateway.domain.routing import Route
+from gateway.planner import Planner
+from gateway.spool.protocol import Filter, Listed, NewLetter
+from gateway.spool.store import SqlSpool
+from providers.contract.envelope import Envelope
+from tests.support.builders import a_message, an_envelope
+from tests.support.scripted_provider import ScriptedProvider
+
+QUICK = RetrySchedule(
+    first=timedelta(milliseconds=20),
+    longest=timedelta(milliseconds=50),
+    uncertain_after=timedelta(milliseconds=20),
+)
+PATIENT = RetrySchedule()
+
+
+@dataclass
+class Delivery:
+    """Everything a test of delivery looks at."""
+
+    spool: SqlSpool
+    clock: SystemClock
+    events: list[Event] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    dispatcher: Dispatcher | None = None
+
+    def see(self, event: Event) -> None:
+        self.events.append(event)
+        self.changed.set()
+
+    async def begin(
+        self,
+        *providers: ScriptedProvider,
+        routes: tuple[Route, ...] = (),
+        schedule: RetrySchedule = QUICK,
+        window: int = 100,
+        timeout_s: float = 10.0,
+    ) -> None:
+        names = tuple(provider.name for provider in providers)
+        self.dispatcher = Dispatcher(
+            spool=self.spool,
+            providers={provider.name: provider for provider in providers},
+            planner=Planner(
+                routes or (Route("default", names),),
+                {provider.name: provider.capabilities for provider in providers},
+            ),
+            schedule=schedule,
+            timeouts=dict.fromkeys(names, timeout_s),
+            clock=self.clock,
+            chance=lambda: 0.5,
+            emit=self.see,
+            throttled=lambda _name, _seconds: None,
+            limits=DispatcherLimits(window=window),
+        )
+        await self.dispatcher.start()
+
+    async def admit(
+        self,
+        *recipients: str,
+        provider: str = "main",
+        envelope: Envelope | None = None,
+        content: bytes = b"",
+    ) -> str:
+        """Put a letter into the spool, not leased: the dispatcher finds it."""
+        envelope = envelope or an_envelope(*recipients)
+        now = self.clock.now()
+        queue_id = self.spool.new_queue_id(now)
+        await self.spool.admit(
+            NewLetter(
+                queue_id=queue_id,
+                envelope=envelope,
+                content=content or a_message().content,
+                arrival=now,
+                listener="app",
+                client="127.0.0.1",
+                message_id="<order-77@example.com>",
+                providers=(provider,) * len(envelope.recipients),
+                leased=False,
+            )
+        )
+        return queue_id
+
+    async def until(self, enough: Callable[[], bool], timeout_s: float = 10.0) -> None:
+        """Wait until events make it so."""
+        async with asyncio.timeout(timeout_s):
+            while not enough():
+                self.changed.clear()
+                await self.changed.wait()
+
+    def ended(self, state: State | None = None) -> list[AttemptEnded]:
+        return [
+            event
+            for event in self.events
+            if isinstance(event, AttemptEnded) and state in (None, event.state)
+        ]
+
+    async def rows(self) -> tuple[Listed, ...]:
+        return await self.spool.list(Filter(states=frozenset(State)), 10_000)
+
+
+@pytest.fixture
+async def delivery(tmp_path: Path) -> AsyncIterator[Delivery]:
+    clock = SystemClock()
+    spool = await SqlSpool.open(
+        f"sqlite:///{tmp_path}/spool.db",
+        clock=clock,
+        uncertain_after=QUICK.uncertain_after,
+        lease=timedelta(minutes=5),
+        exclusive=True,
+    )
+    under_test = Delivery(spool, clock)
+    try:
+        yield under_test
+    finally:
+        if under_test.dispatcher is not None:
+            await under_test.dispatcher.drain(5.0)
+        await spool.aclose()

@@ -1,0 +1,48 @@
+"""A sandbox in the test's own loop, and gateways as child processes pointed at it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.sandbox.server import Sandbox
+from tests.e2e.gateway_process import GatewayProcess
+
+MakeGateway = Callable[..., GatewayProcess]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here is end to end."""
+    for item in items:
+        if "tests/e2e" in item.path.as_posix():
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """The three imitated providers; v1 without its limit of 5 a second."""
+    imitation = Sandbox(rate=None)
+    await imitation.start()
+    yield imitation
+    await imitation.stop()
+
+
+@pytest.fixture
+async def make_gateway(tmp_path: Path) -> AsyncIterator[MakeGateway]:
+    """Builds gateways; those still running at the end are stopped."""
+    made: list[GatewayProcess] = []
+
+    def make(providers: dict[str, dict[str, Any]], **config: Any) -> GatewayProcess:
+        folder = tmp_path / f"gateway{len(made)}"
+        folder.mkdir()
+        gateway = GatewayProcess(folder, providers, **config)
+        made.append(gateway)
+        return gateway
+
+    yield make
+    for gateway in made:
+        if gateway.started:
+            await gateway.kill()

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help run test check format lock bench clean
+.PHONY: help run test check format docs lock bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -37,6 +37,9 @@ check: $(VENV)/dev.stamp ## format, lint, types, import order
 format: $(VENV)/dev.stamp ## bring the sources into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/dev.stamp ## render the tables of settings, metrics and capabilities from the code
+	$(BIN)/python docs/render.py
 
 bench: $(VENV)/dev.stamp ## letters per second, beside Postfix where it can be installed
 	@$(BIN)/python -m bench

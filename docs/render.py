@@ -24,33 +24,26 @@ from providers.settings import render_duration, render_rate, render_size
 
 FOLDER = Path(__file__).parent
 
+SETTINGS_INTRODUCTION = f"""\
+# Settings
+
+Rendered from the models by `make docs`; do not edit.
+
+A YAML file (`--config`, else `MAILQUAY_CONFIG`, else `./gateway.yaml`, else
+`/etc/mailquay/gateway.yaml`), then the environment, which wins:
+`{ENV_PREFIX}SMTP__MAX_CONNECTIONS=100` is `smtp.max_connections`.
+Lists and mappings in the environment are JSON.
+Durations are written `200ms`, `30s`, `5m`, `2h`, `7d`; sizes `64KiB`, `25MiB` or octets; rates
+`5/s`, `300/m`.
+Every secret can come from a file: `password_file` for `password`. Unknown keys are errors.
+
+## Gateway
+"""
+
 
 def settings_page() -> str:
     """All settings of the gateway and of each kind of provider."""
-    lines = [
-        "# Settings",
-        "",
-        "Rendered from the models by `make docs`; do not edit.",
-        "",
-        (
-            "One YAML file (`--config`, else `MAILQUAY_CONFIG`, else `./gateway.yaml`, else "
-            "`/etc/mailquay/gateway.yaml`), then the environment, which wins: "
-            f"`{ENV_PREFIX}SMTP__MAX_CONNECTIONS=100` is `smtp.max_connections`. "
-            "Lists and mappings in the environment are JSON."
-        ),
-        (
-            "Durations are written `200ms`, `30s`, `5m`, `2h`, `7d`; sizes `64KiB`, `25MiB` or octets; "
-            "rates `5/s`, `300/m`."
-        ),
-        (
-            "Every secret can come from a file: `password_file` for `password`. "
-            "Unknown keys are errors."
-        ),
-        "",
-        "## Gateway",
-        "",
-        *_table(Settings, ""),
-    ]
+    lines = [SETTINGS_INTRODUCTION, *_table(Settings, "")]
     for name, kind in PROVIDERS.items():
         lines += ["", f"## Provider `{name}`", "", "Keys below `providers.<name>`.", ""]
         lines += _table(kind.settings, "")
@@ -69,9 +62,11 @@ def metrics_page() -> str:
         "| metric | type | labels | what it tells |",
         "|---|---|---|---|",
     ]
-    for metric in vars(metrics).values():
-        if isinstance(metric, MetricWrapperBase):
-            lines.append(_metric_row(metric))
+    lines += [
+        _metric_row(metric)
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,159 @@
+"""
+Address fields: From, Sender, Reply-To, To, Cc as mailboxes.
+
+The structure is read before anything is decoded, so that a comma or an @ inside an encoded word
+never makes an address (RFC 2047 5 (3)). What the addresses are worth is not judged: recipients come
+from the envelope. Sits on `header`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from providers.mime.header import decode_field, unfolded
+
+# Octets are read as Latin-1, one character each, and are turned back before decoding.
+_TOKEN = re.compile(
+    r"""(?P<word>=\?[^?]{1,60}\?[bBqQ]\?[^?]*+\?=)"""
+    r"""|"(?P<quoted>(?:[^"\\]++|\\.)*+)\""""
+    r"""|(?P<special>[(),:;<>])"""
+    r"""|(?P<text>\\.|[^"(),:;<>=\\]++|.)""",
+    re.DOTALL,
+)
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """
+    One mailbox of a header field.
+
+    `display_name` is decoded and may be empty, as may `address`: the addr-spec as it was written,
+    or a single word where the sender gave no domain (`root`).
+    """
+
+    display_name: str
+    address: str
+
+
+def parse_mailboxes(raw: bytes) -> tuple[Mailbox, ...]:
+    """
+    The mailboxes of an address field, in order.
+
+    Groups are flattened (RFC 5322 3.4), so `undisclosed-recipients:;` gives none. A comment serves
+    as the display-name where there is no other. `Doe, Jane <jane@example.com>`, with its comma
+    unquoted, is one mailbox.
+    """
+    reader = _Reader()
+    for token in _TOKEN.finditer(unfolded(raw).decode("latin-1")):
+        reader.take(token)
+    reader.end_mailbox(last=True)
+    return tuple(reader.found)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """The mailbox being read, and those before it."""
+
+    found: list[Mailbox] = field(default_factory=list)
+    phrase: list[str] = field(default_factory=list)  # what stands outside <>, quotes undone
+    written: list[str] = field(default_factory=list)  # the same, as written
+    comment: list[str] = field(default_factory=list)
+    held: list[tuple[str, str]] = field(default_factory=list)  # words without an address, comments
+    angle: list[str] | None = None
+    in_angle: bool = False
+    depth: int = 0  # of comments
+
+    def take(self, token: re.Match[str]) -> None:
+        special = token["special"]
+        if self.depth:
+            self._take_comment(token[0], special)
+        elif self.in_angle and self.angle is not None:
+            self._take_angle(token[0], special, self.angle)
+        elif special == "(":
+            self.depth = 1
+        elif special == "<":
+            self.in_angle, self.angle = True, []
+        elif special == ":" and not any("@" in piece for piece in self.written):
+            self.written.clear()  # the name of a group
+            self.phrase.clear()
+        elif special in (",", ";"):
+            self.end_mailbox(last=special == ";")
+        elif special != ">":
+            quoted, written = token["quoted"], token[0]
+            if token["word"]:
+                written = written.replace("@", "=40")  # it is text, however it was left
+            self.phrase.append(written if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted))
+            self.written.append(written)
+
+    def end_mailbox(self, *, last: bool) -> None:
+        """
+        Keep what was read.
+
+        Words without an address wait for what follows their comma: they may be half a name.
+        """
+        phrase, comment = _joined(self.phrase), _joined(self.comment)
+        if self.angle is not None:
+            names = [held for held, _ in self.held] + ([phrase] if phrase else [])
+            self._keep(", ".join(names) or comment, "".join(self.angle))
+            self.held.clear()
+        elif "@" in phrase:
+            self._keep_held()
+            self._keep(*_bare(phrase, _joined(self.written), comment))
+        elif phrase:
+            self.held.append((phrase, comment))
+        if last:
+            self._keep_held()
+        for pieces in (self.phrase, self.written, self.comment):
+            pieces.clear()
+        self.angle, self.in_angle = None, False
+
+    def _take_comment(self, text: str, special: str | None) -> None:
+        if special == "(":
+            self.depth += 1
+        elif special == ")":
+            self.depth -= 1
+        if self.depth:
+            self.comment.append(text)
+
+    def _take_angle(self, text: str, special: str | None, angle: list[str]) -> None:
+        is_route = bool(angle) and angle[0].lstrip().startswith("@")  # RFC 5322 4.4: obsolete
+        if special == ">":
+            self.in_angle = False
+        elif special == ":" and is_route:
+            angle.clear()
+        elif special in (",", ";") and not is_route:  # its end is missing
+            self.end_mailbox(last=special == ";")
+        else:
+            angle.append(text)
+
+    def _keep_held(self) -> None:
+        for words, comment in self.held:
+            name, address = (words, "") if " " in words else ("", words)
+            self._keep(name or comment, address)
+        self.held.clear()
+
+    def _keep(self, name: str, address: str) -> None:
+        if '"' not in address:
+            address = "".join(address.split())
+        mailbox = Mailbox(_decoded(name), _decoded(address))
+        if mailbox.display_name or mailbox.address:
+            self.found.append(mailbox)
+
+
+def _joined(pieces: list[str]) -> str:
+    return " ".join("".join(pieces).split())
+
+
+def _bare(phrase: str, written: str, comment: str) -> tuple[str, str]:
+    """Display-name and address of a mailbox without angle brackets."""
+    if '"' in written:  # a quoted local part, or an address that is quoted as a whole
+        return comment, phrase if written.endswith('"') else written
+    words = written.replace(" @", "@").replace("@ ", "@").split()
+    at = next(at for at, word in enumerate(words) if "@" in word)
+    return " ".join(words[:at] + words[at + 1 :]) or comment, words[at]
+
+
+def _decoded(latin: str) -> str:
+    return decode_field(latin.encode("latin-1"))

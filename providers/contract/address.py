@@ -12,17 +12,19 @@ import re
 from dataclasses import dataclass, field
 
 # The plain shape nearly every address has; anything else takes the longer way below.
+_DNS_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _PLAIN = re.compile(
-    r"([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,255})@([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?)\Z"
+    rf"([A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.-]{{1,255}})@({_DNS_LABEL}(?:\.{_DNS_LABEL})*)\Z"
 )
+_DOMAIN = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*\Z")
 # RFC 5321 4.1.2 with RFC 6531's UTF-8 atoms. Dots may stand anywhere in the local part: some
 # carriers hand out addresses such as `a..b@` and `a.@`, and refusing them helps nobody.
 _LOCAL_PART = re.compile(
     r"""[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u0080-\U0010ffff]{1,255}\Z"""
     r"""|"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"\Z"""
 )
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 _LITERAL = re.compile(r"\[[0-9A-Za-z.:-]{1,64}\]\Z")
+_MAX_DOMAIN = 253
 _MAX_OCTETS = 320  # RFC 3696 erratum 1690 allows 254; some providers accept more than that
 
 
@@ -80,9 +82,8 @@ def parse_address(text: str) -> Address:
     """
     if plain := _PLAIN.match(text):
         local_part, domain = plain.groups()
-        lower = domain.lower()
-        if ".." not in lower and "xn--" not in lower:
-            return Address(local_part, lower, text)
+        if len(text) <= _MAX_OCTETS and len(domain) <= _MAX_DOMAIN:
+            return Address(local_part, domain.lower(), text)
     local_part, at, domain = text.rpartition("@")
     if not at or not local_part or not domain:
         raise InvalidAddress("an address needs a local part, an @ and a domain")
@@ -106,7 +107,6 @@ def _normal_domain(domain: str) -> str:
         ascii_domain = domain if domain.isascii() else domain.encode("idna").decode("ascii")
     except UnicodeError:
         raise InvalidAddress("the domain is not a valid internationalised name") from None
-    lower = ascii_domain.lower()
-    if len(lower) > 253 or not all(_LABEL.match(label) for label in lower.split(".")):
+    if len(ascii_domain) > _MAX_DOMAIN or not _DOMAIN.match(ascii_domain):
         raise InvalidAddress("the domain is malformed")
-    return lower
+    return ascii_domain.lower()

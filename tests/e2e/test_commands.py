@@ -30,13 +30,17 @@ BAD = {
     "open relay": (GOOD + "smtp: {networks: ['0.0.0.0/0']}\n", "strangers"),
     "route to nowhere": (GOOD + "routes: [{name: a, providers: [b]}]\n", "no provider is called b"),
     "secret file missing": (
-        "providers: {main: {kind: rest_v1, base_url: 'https://a.example.com/v1', "
-        "api_key_file: /nonexistent/key}}\n",
+        (
+            "providers: {main: {kind: rest_v1, base_url: 'https://a.example.com/v1', "
+            "api_key_file: /nonexistent/key}}\n"
+        ),
         "cannot read /nonexistent/key",
     ),
     "password in the clear": (
-        "providers: {main: {kind: smarthost, host: a.example.com, tls: 'off', username: u, "
-        "password: p}}\n",
+        (
+            "providers: {main: {kind: smarthost, host: a.example.com, tls: 'off', username: u, "
+            "password: p}}\n"
+        ),
         "allow_plain_auth",
     ),
 }

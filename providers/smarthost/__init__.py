@@ -1,0 +1,12 @@
+"""
+The `smarthost` adapter: letters go on over SMTP, octet for octet.
+
+`settings` says what can be configured, `commands`, `replies` and `reader` are the protocol without
+I/O, `opening` makes connections (aiosmtplib), `dialogue` carries lines over them, `session` hands
+over letters one by one, `provider` keeps a pool of sessions. Source: provider reference, part A.
+"""
+
+from providers.smarthost.provider import Smarthost
+from providers.smarthost.settings import SmarthostSettings
+
+__all__ = ["Smarthost", "SmarthostSettings"]

@@ -1,0 +1,71 @@
+"""
+Octets from the server become replies, however TCP cut them.
+
+Sans-IO: bytes in, `Reply` values out. Bounded: what is kept of an unfinished reply never exceeds
+`MAX_REPLY`, whatever the server sends. Used by `dialogue`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from providers.smarthost.replies import Reply, one_line
+
+# A final reply names a pair of at most some 350 octets for each of 100 recipients.
+MAX_REPLY = 64 << 10
+
+_LINE = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?\Z", re.DOTALL)
+
+
+class UnreadableReply(Exception):
+    """What came is no reply of SMTP; the text is its beginning, one printable line."""
+
+
+class ReplyReader:
+    """
+    Collects octets until replies are whole.
+
+    After `UnreadableReply` the place of the next reply is unknown and the connection of no use.
+    """
+
+    def __init__(self) -> None:
+        self._code = 0  # of the latest line
+        self._rest = b""  # an unfinished line
+        self._lines: list[str] = []  # of an unfinished reply
+        self._size = 0  # octets of these lines
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """
+        Take octets; the replies that they complete.
+
+        A line may end in a bare LF, as RFC 5321 does not allow but some servers do.
+
+        Raises:
+            UnreadableReply: A line does not begin with a code, the codes within a reply differ, or
+                it exceeds `MAX_REPLY` octets.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        replies = []
+        for line in lines:
+            self._size += len(line)
+            if self._size > MAX_REPLY:
+                raise UnreadableReply(f"a reply without an end: {_shown(line)}")
+            match = _LINE.match(line.removesuffix(b"\r"))
+            if not match:
+                raise UnreadableReply(f"not a reply: {_shown(line)}")
+            code, mark, text = match.groups()
+            if self._lines and int(code) != self._code:
+                raise UnreadableReply(f"two codes in one reply: {_shown(line)}")
+            self._code = int(code)
+            self._lines.append("" if text is None else text.decode("utf-8", "replace"))
+            if mark != b"-":
+                replies.append(Reply(self._code, tuple(self._lines)))
+                self._lines = []
+                self._size = 0
+        if self._size + len(self._rest) > MAX_REPLY:
+            raise UnreadableReply(f"a reply without an end: {_shown(self._rest)}")
+        return replies
+
+
+def _shown(line: bytes) -> str:
+    return one_line(line[:200].decode("utf-8", "replace"))

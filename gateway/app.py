@@ -209,6 +209,7 @@ class Gateway:
             max_message_size=smtp.max_message_size,
             max_recipients=smtp.max_recipients,
             max_connections=smtp.max_connections,
+            max_memory=smtp.max_memory,
             command_timeout_s=smtp.command_timeout.total_seconds(),
             data_timeout_s=smtp.data_timeout.total_seconds(),
         )

@@ -42,7 +42,12 @@ ENV_PREFIX = "MAILQUAY_"
 _NOT_SETTINGS = {"MAILQUAY_CONFIG"}
 _SEARCHED = (Path("gateway.yaml"), Path("/etc/mailquay/gateway.yaml"))
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
-_HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")
+_HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?\Z")
+
+
+def _own_name() -> str:
+    name = socket.gethostname()
+    return name if _HOSTNAME.match(name) else "localhost"
 
 
 def _off_is_a_word(value: object) -> object:
@@ -95,6 +100,11 @@ class SmtpSettings(StrictModel):
     )
     max_recipients: int = Field(default=1000, ge=1, description="Recipients of one letter.")
     max_connections: int = Field(default=500, ge=1, description="Sessions at once, in all.")
+    max_memory: Size = Field(
+        default=256 << 20,
+        ge=1 << 20,
+        description="Content that all sessions together hold while it comes in; past it 452 4.3.1.",
+    )
     command_timeout: Duration = Field(
         default=timedelta(minutes=5), description="Silence before a session is closed."
     )
@@ -277,7 +287,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     hostname: str = Field(
-        default_factory=socket.gethostname,
+        default_factory=_own_name,
         description="Our name in the greeting, Received and Message-ID.",
     )
     smtp: SmtpSettings = SmtpSettings()

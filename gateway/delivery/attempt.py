@@ -16,13 +16,13 @@ from datetime import datetime
 import structlog
 
 from gateway.delivery.lane import Job, LetterInHand
-from gateway.planner import Planner, parsed_message
 from gateway.domain.disposition import AttemptFacts, Disposition, dispose, redirect
 from gateway.domain.events import AttemptEnded, AttemptLost, Emit
 from gateway.domain.lifecycle import State
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import Plan
 from gateway.errors import SpoolError, UnknownQueueId
+from gateway.planner import Planner, parsed_message
 from gateway.spool.protocol import (
     AttemptEnd,
     AttemptStart,

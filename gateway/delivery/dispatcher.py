@@ -17,10 +17,10 @@ import structlog
 
 from gateway.delivery.attempt import AttemptMaker
 from gateway.delivery.lane import Lane, LetterInHand
-from gateway.planner import Planner
 from gateway.domain.events import AttemptCutShort, Emit, LetterCorrupt
 from gateway.domain.retry import RetrySchedule
 from gateway.errors import SpoolError
+from gateway.planner import Planner
 from gateway.spool.protocol import Claimed, CutShort, QueuedMessage, QueuedRecipient, Spool
 from providers.contract.clock import Clock
 from providers.contract.message import Message

@@ -1,0 +1,146 @@
+"""Metrics: there at zero, closed labels, fed by events, and the ledger as the spool has it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.domain.events import (
+    AttemptCutShort,
+    AttemptEnded,
+    AttemptLost,
+    LetterCorrupt,
+    LetterReceived,
+)
+from gateway.domain.lifecycle import State
+from gateway.observe.metrics import Metrics
+from gateway.spool.protocol import SpoolStats
+from providers.contract.capabilities import Part, Shortfall
+from providers.contract.outcome import DeliveryOutcome, Kind, Scope, accepted
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def a_metrics() -> Metrics:
+    return Metrics(
+        providers={"main": "smarthost", "rest": "rest_v1"},
+        listeners=["app"],
+        reply_reasons=["queued", "relay_denied"],
+    )
+
+
+def values(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+    }
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    return values(metrics)[(name, frozenset(labels.items()))]
+
+
+def an_end(outcome: DeliveryOutcome, state: State, **more: object) -> AttemptEnded:
+    given: dict[str, object] = {
+        "queue_id": "1K7QH3M2V0C01",
+        "forward_path": "bob@example.org",
+        "provider": "main",
+        "attempt": 1,
+        "arrival": NOW,
+        "claimed_at": NOW,
+        "started_at": NOW + timedelta(seconds=1),
+        "ended_at": NOW + timedelta(seconds=3),
+        "outcome": outcome,
+        "state": state,
+        "due_at": None,
+        "expired": False,
+        "losses": (),
+    }
+    return AttemptEnded(**(given | more))  # type: ignore[arg-type]
+
+
+def test_every_series_is_there_at_zero_from_the_start() -> None:
+    """`rate()` must see the first failure, and a board must not be empty after a start."""
+    metrics = a_metrics()
+    for provider in ("main", "rest"):
+        for kind in Kind:
+            assert (
+                value(metrics, "mailquay_attempts_total", provider=provider, outcome=kind.value)
+                == 0
+            )
+        for part in Part:
+            assert value(metrics, "mailquay_losses_total", provider=provider, part=part.value) == 0
+        assert value(metrics, "mailquay_uncertain_total", provider=provider) == 0
+        assert value(metrics, "mailquay_attempt_seconds_count", provider=provider) == 0
+        assert value(metrics, "mailquay_oldest_due_seconds", provider=provider) == 0
+    for state in State:
+        assert value(metrics, "mailquay_recipients", state=state.value) == 0
+    assert value(metrics, "mailquay_messages_received_total", listener="app") == 0
+    assert value(metrics, "mailquay_provider_info", provider="main", kind="smarthost") == 1
+
+
+def test_all_names_have_the_prefix_and_help() -> None:
+    """One prefix, and nothing that an operator has to guess."""
+    for family in text_string_to_metric_families(a_metrics().render().decode()):
+        assert family.name.startswith("mailquay_")
+        assert family.documentation.endswith(".")
+
+
+def test_labels_of_letters_never_appear() -> None:
+    """No address, domain or id may become a label: sets stay closed."""
+    metrics = a_metrics()
+    metrics.see(an_end(accepted("42"), State.HANDED_OVER))
+    text = metrics.render().decode()
+    assert "bob@example.org" not in text
+    assert "1K7QH3M2V0C01" not in text
+
+
+def test_events_are_counted() -> None:
+    """Each event feeds what the table of metrics says."""
+    metrics = a_metrics()
+    lost = DeliveryOutcome(Kind.UNCERTAIN, Scope.MESSAGE, "4.4.2")
+    refused = DeliveryOutcome(Kind.REJECTED, Scope.RECIPIENT, "5.1.1")
+    loss = Shortfall(Part.DATE, "header field date cannot be given")
+    metrics.see(LetterReceived(NOW, "Q", "app", "127.0.0.1", "a@example.com", 2, 5000, "<m>"))
+    metrics.see(an_end(accepted(), State.HANDED_OVER, losses=(loss,)))
+    metrics.see(an_end(lost, State.UNCERTAIN))
+    metrics.see(an_end(refused, State.FAILED))
+    metrics.see(AttemptCutShort(NOW, "Q", "bob@example.org", "main", 1))
+    metrics.see(AttemptLost(NOW, "Q", 0, "main", accepted()))
+    metrics.see(LetterCorrupt(NOW, "Q", "unreadable"))
+    metrics.committed(0.002, 7)
+    assert value(metrics, "mailquay_messages_received_total", listener="app") == 1
+    assert value(metrics, "mailquay_message_size_bytes_sum") == 5000
+    assert value(metrics, "mailquay_attempts_total", provider="main", outcome="accepted") == 2
+    assert value(metrics, "mailquay_attempts_total", provider="main", outcome="uncertain") == 2
+    assert value(metrics, "mailquay_uncertain_total", provider="main") == 2
+    assert value(metrics, "mailquay_recipients_failed_total", provider="main") == 1
+    assert value(metrics, "mailquay_losses_total", provider="main", part="date") == 1
+    assert value(metrics, "mailquay_attempt_seconds_sum", provider="main") == 6
+    assert value(metrics, "mailquay_handover_delay_seconds_sum", provider="main") == 3
+    assert value(metrics, "mailquay_corrupt_letters_total") == 1
+    assert value(metrics, "mailquay_spool_commit_letters_sum") == 7
+
+
+def test_spool_is_shown_as_it_stands() -> None:
+    """States, what is overdue, and the two sides of the ledger."""
+    metrics = a_metrics()
+    metrics.set_stats(
+        SpoolStats(
+            accepted=6,
+            settled={State.HANDED_OVER: 3, State.FAILED: 1},
+            active={("main", State.WAITING): 1, ("rest", State.WAITING): 1},
+            oldest_due={"main": NOW - timedelta(seconds=90), "rest": NOW + timedelta(seconds=5)},
+            ages={},
+            octets=4096,
+        ),
+        NOW,
+    )
+    assert value(metrics, "mailquay_recipients_accepted") == 6
+    assert sum(value(metrics, "mailquay_recipients", state=s.value) for s in State) == 6
+    assert value(metrics, "mailquay_recipients", state="waiting") == 2
+    assert value(metrics, "mailquay_oldest_due_seconds", provider="main") == 90
+    assert value(metrics, "mailquay_oldest_due_seconds", provider="rest") == 0
+    assert value(metrics, "mailquay_spool_bytes") == 4096

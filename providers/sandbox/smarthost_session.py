@@ -256,7 +256,7 @@ class SandboxSession(Framing):
         """Answer the final dot; may raise an `Objection`, and then nothing was accepted."""
         try:
             reply = self._accept(wire)
-            if self._strikes_letter(FaultKind.HANG, styles=("",)):
+            if self._strikes_letter(FaultKind.HANG, styles=("", "after")):
                 self.mode = Mode.DEAF
             elif self._strikes_letter(FaultKind.DROP_AFTER):
                 self.abort()

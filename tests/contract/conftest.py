@@ -1,0 +1,48 @@
+"""
+What the contract suites share: a harness of each adapter, a clock, and both event loops.
+
+Everything that talks over a socket runs on asyncio's own loop and on uvloop, the one that the
+gateway uses: their transports differ where it matters, in closing and in flow control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+
+import pytest
+import uvloop
+
+from gateway.clock import SystemClock
+from tests.contract.provider_harness import ProviderHarness
+
+KINDS = ("smarthost", "smarthost_pipelining", "rest_v1", "form_v2")
+
+_PACKAGE = "tests.contract.harnesses"
+_ON_BOTH_LOOPS = ("test_provider", "test_smarthost")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Adapter tests run on both loops, the others on asyncio's."""
+    loops = {"asyncio": asyncio.new_event_loop}
+    if item.path.name.startswith(_ON_BOTH_LOOPS):
+        loops["uvloop"] = uvloop.new_event_loop
+    return loops
+
+
+@pytest.fixture
+def clock() -> SystemClock:
+    return SystemClock()
+
+
+@pytest.fixture(params=[kind for kind in KINDS if find_spec(f"{_PACKAGE}.{kind}")])
+async def harness(request: pytest.FixtureRequest) -> AsyncIterator[ProviderHarness]:
+    """Each adapter's emulator, started; what the adapter did wrong fails the test at its end."""
+    harness: ProviderHarness = import_module(f"{_PACKAGE}.{request.param}").Harness()
+    await harness.start()
+    yield harness
+    await harness.stop()

@@ -1,7 +1,8 @@
 """
 The front door: SMTP in, from greeting to the reply after the final dot.
 
-`server` is aiosmtpd's protocol with our own rules, `commands` and `reader` are its sans-IO parts,
-`policy` decides, `trace` completes the header, `intake` takes a finished letter into the spool.
-Nothing here waits for a provider.
+`server` listens, `session` is one connection on aiosmtpd's protocol, `reception` what connections
+share. Without I/O are `dialogue` (what is said), `commands`, `lines` and `reader` (what comes off
+the wire), `policy` (what is allowed) and `replies`. `trace` completes the header, `intake` takes a
+finished letter into the spool. Nothing here waits for a provider.
 """

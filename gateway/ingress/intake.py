@@ -13,13 +13,13 @@ from typing import Protocol
 
 import structlog
 
-from gateway.planner import Planner
 from gateway.domain.events import Emit, LetterReceived
 from gateway.domain.lifecycle import State
 from gateway.domain.routing import Plan
 from gateway.errors import SpoolError, SpoolFull
 from gateway.ingress import replies, trace
 from gateway.ingress.submission import Reply, Submission
+from gateway.planner import Planner
 from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient, Spool
 from providers.contract.clock import Clock
 from providers.contract.message import Message
@@ -64,9 +64,10 @@ class SpoolingIntake:
     clock: Clock
     emit: Emit
 
-    def unhealthy_reason(self) -> str | None:
-        """Why no letter can be taken now."""
-        return self.spool.unhealthy_reason()
+    def refusal(self) -> Reply | None:
+        """The reply to MAIL while the spool takes no letters."""
+        reason = self.spool.unhealthy_reason()
+        return None if reason is None else replies.spool_unhealthy(reason)
 
     async def take(self, submission: Submission) -> Reply:
         """Make the letter durable and say 250, or say why not."""

@@ -55,6 +55,8 @@ class Reply:
     def __post_init__(self) -> None:
         if self.status and self.status[0] != str(self.code)[0]:
             raise ValueError(f"status {self.status} does not fit reply {self.code}")
+        if not self.text.isprintable():
+            raise ValueError("the text of a reply is one line")
 
     def line(self) -> bytes:
         """The reply on the wire, with its line end."""
@@ -65,8 +67,8 @@ class Reply:
 class Intake(Protocol):
     """What a session asks of the gateway behind it."""
 
-    def unhealthy_reason(self) -> str | None:
-        """Why no letter can be taken now, fit for the wire; asked at MAIL."""
+    def refusal(self) -> Reply | None:
+        """The reply to MAIL while no letter can be taken; synchronous and cheap."""
         ...
 
     async def take(self, submission: Submission) -> Reply:

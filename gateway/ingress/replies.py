@@ -1,0 +1,232 @@
+"""
+Every reply that a client can get, in one place: code, enhanced status code, text, reason.
+
+Codes are RFC 5321's, status codes RFC 3463's. Texts tell the client's people what to do and nothing
+about our inside; limits come from the configuration. What a client sent is never repeated to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+from gateway.ingress.submission import Reply
+
+_MAX_REASON = 300  # octets of a reply line are 512 at most (RFC 5321 4.5.3.1.5)
+
+
+class Reason(StrEnum):
+    """The closed list of reasons, a label of `smtp_replies_total`."""
+
+    GREETING = "greeting"
+    HELLO = "hello"
+    OK = "ok"
+    SEND_DATA = "send_data"
+    HELP = "help"
+    NOT_VERIFIED = "not_verified"
+    BYE = "bye"
+    QUEUED = "queued"
+
+    UNKNOWN_COMMAND = "unknown_command"
+    NOT_IMPLEMENTED = "not_implemented"
+    LINE_TOO_LONG = "line_too_long"
+    BARE_LF = "bare_lf"
+    NOT_SMTP = "not_smtp"
+    BAD_SYNTAX = "bad_syntax"
+    BAD_SEQUENCE = "bad_sequence"
+    BAD_PARAMETER = "bad_parameter"
+    UNKNOWN_PARAMETER = "unknown_parameter"
+    BAD_REVERSE_PATH = "bad_reverse_path"
+    BAD_FORWARD_PATH = "bad_forward_path"
+    TOO_MANY_ERRORS = "too_many_errors"
+
+    RELAY_DENIED = "relay_denied"
+    MESSAGE_TOO_BIG = "message_too_big"
+    TOO_MANY_RECIPIENTS = "too_many_recipients"
+    NO_ROUTE = "no_route"
+    CANNOT_BE_CARRIED = "cannot_be_carried"
+
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    SHUTTING_DOWN = "shutting_down"
+    IDLE = "idle"
+    DATA_STALLED = "data_stalled"
+    NO_MEMORY = "no_memory"
+    SPOOL_FULL = "spool_full"
+    SPOOL_UNHEALTHY = "spool_unhealthy"
+    SPOOL_UNAVAILABLE = "spool_unavailable"
+    INTERNAL_ERROR = "internal_error"
+
+
+REASONS: tuple[str, ...] = tuple(Reason)
+
+LAST_CODES = frozenset({221, 421, 521})
+"""After a reply with one of these we close (RFC 5321 3.8, 4.2.3; RFC 7504 for 521)."""
+
+ERROR_CODES = frozenset({500, 501, 502, 503, 550})
+"""
+What counts against a session's budget of errors.
+
+Refusals of single recipients and parameters do not: a letter to many, some of them misspelt, must
+get through.
+"""
+
+# What goes well.
+
+MAIL_OK = Reply(250, "2.1.0", "Ok", Reason.OK)
+RCPT_OK = Reply(250, "2.1.5", "Ok", Reason.OK)
+RESET_OK = Reply(250, "2.0.0", "Ok", Reason.OK)
+NOOP_OK = Reply(250, "2.0.0", "Ok", Reason.OK)
+SEND_DATA = Reply(354, "", "End data with <CR><LF>.<CR><LF>", Reason.SEND_DATA)
+HELP = Reply(
+    214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT", Reason.HELP
+)
+NOT_VERIFIED = Reply(
+    252, "2.0.0", "Addresses are not verified here, try to send", Reason.NOT_VERIFIED
+)
+BYE = Reply(221, "2.0.0", "Bye", Reason.BYE)
+
+# What the client does wrong.
+
+UNKNOWN_COMMAND = Reply(500, "5.5.1", "Command not recognised", Reason.UNKNOWN_COMMAND)
+NOT_IMPLEMENTED = Reply(502, "5.5.1", "Command not implemented", Reason.NOT_IMPLEMENTED)
+EMPTY_LINE = Reply(500, "5.5.2", "A command is missing", Reason.BAD_SYNTAX)
+BARE_LF = Reply(521, "5.5.2", "Lines must end with <CR><LF>", Reason.BARE_LF)
+NOT_SMTP = Reply(521, "5.5.2", "This is an SMTP server", Reason.NOT_SMTP)
+SYNTAX_HELO = Reply(501, "5.5.4", "Syntax: HELO hostname", Reason.BAD_SYNTAX)
+SYNTAX_EHLO = Reply(501, "5.5.4", "Syntax: EHLO hostname", Reason.BAD_SYNTAX)
+SYNTAX_MAIL = Reply(501, "5.5.4", "Syntax: MAIL FROM:<address>", Reason.BAD_SYNTAX)
+SYNTAX_RCPT = Reply(501, "5.5.4", "Syntax: RCPT TO:<address>", Reason.BAD_SYNTAX)
+SYNTAX_DATA = Reply(501, "5.5.4", "Syntax: DATA", Reason.BAD_SYNTAX)
+SYNTAX_RSET = Reply(501, "5.5.4", "Syntax: RSET", Reason.BAD_SYNTAX)
+SYNTAX_VRFY = Reply(501, "5.5.4", "Syntax: VRFY address", Reason.BAD_SYNTAX)
+NEED_HELLO = Reply(503, "5.5.1", "Send HELO or EHLO first", Reason.BAD_SEQUENCE)
+NEED_MAIL = Reply(503, "5.5.1", "Send MAIL first", Reason.BAD_SEQUENCE)
+NEED_RCPT = Reply(503, "5.5.1", "No recipient was accepted", Reason.BAD_SEQUENCE)
+NESTED_MAIL = Reply(503, "5.5.1", "A letter is under way, send RSET first", Reason.BAD_SEQUENCE)
+UNKNOWN_PARAMETER = Reply(
+    555, "5.5.4", "Parameter not recognised or not implemented", Reason.UNKNOWN_PARAMETER
+)
+BAD_REVERSE_PATH = Reply(553, "5.1.7", "The sender's address is malformed", Reason.BAD_REVERSE_PATH)
+BAD_FORWARD_PATH = Reply(
+    553, "5.1.3", "The recipient's address is malformed", Reason.BAD_FORWARD_PATH
+)
+TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors, closing", Reason.TOO_MANY_ERRORS)
+RELAY_DENIED = Reply(550, "5.7.1", "Relaying denied", Reason.RELAY_DENIED)
+NO_ROUTE = Reply(554, "5.4.4", "No route takes this letter", Reason.NO_ROUTE)
+
+# What is our own trouble: temporary, always.
+
+TOO_MANY_CONNECTIONS = Reply(
+    421, "4.3.2", "Too many connections, try again later", Reason.TOO_MANY_CONNECTIONS
+)
+SHUTTING_DOWN = Reply(421, "4.3.2", "Shutting down, try again later", Reason.SHUTTING_DOWN)
+IDLE = Reply(421, "4.4.2", "Waited too long for a command, closing", Reason.IDLE)
+DATA_STALLED = Reply(421, "4.4.2", "Waited too long for data, closing", Reason.DATA_STALLED)
+NO_MEMORY = Reply(452, "4.3.1", "Too many letters at once, try again later", Reason.NO_MEMORY)
+SPOOL_FULL = Reply(452, "4.3.1", "The queue is full, try again later", Reason.SPOOL_FULL)
+
+
+@lru_cache(maxsize=8)
+def greeting(hostname: str) -> Reply:
+    """The first line of a session."""
+    return Reply(220, "", f"{hostname} ESMTP Mailquay", Reason.GREETING)
+
+
+@lru_cache(maxsize=8)
+def hello(hostname: str) -> Reply:
+    """To HELO."""
+    return Reply(250, "", hostname, Reason.HELLO)
+
+
+@lru_cache(maxsize=8)
+def extended_hello(hostname: str, max_message_size: int) -> Reply:
+    """To EHLO: our name, then what we offer, a line for each (RFC 5321 4.1.1.1)."""
+    lines = (
+        hostname,
+        "PIPELINING",
+        f"SIZE {max_message_size}",
+        "8BITMIME",
+        "SMTPUTF8",
+        "ENHANCEDSTATUSCODES",
+        "HELP",
+    )
+    return _LinesReply(250, "", hostname, Reason.HELLO, _wire(250, lines))
+
+
+@dataclass(frozen=True, slots=True)
+class _LinesReply(Reply):
+    """A reply of several lines; `text` is the first of them."""
+
+    wire: bytes
+
+    def line(self) -> bytes:
+        return self.wire
+
+
+def _wire(code: int, lines: tuple[str, ...]) -> bytes:
+    *before, last = lines
+    return "".join((*(f"{code}-{line}\r\n" for line in before), f"{code} {last}\r\n")).encode()
+
+
+def bad_parameter(keyword: str) -> Reply:
+    """A parameter that we know has no value, or a wrong one; `keyword` is our spelling of it."""
+    return Reply(501, "5.5.4", f"Bad value of parameter {keyword}", Reason.BAD_PARAMETER)
+
+
+def line_too_long(max_octets: int) -> Reply:
+    """A command line of more octets than we read."""
+    return Reply(
+        500, "5.5.2", f"Line too long, the limit is {max_octets} octets", Reason.LINE_TOO_LONG
+    )
+
+
+def message_too_big(max_octets: int) -> Reply:
+    """At MAIL, when the client declares it, or after its data."""
+    return Reply(
+        552, "5.3.4", f"Message too big, the limit is {max_octets} octets", Reason.MESSAGE_TOO_BIG
+    )
+
+
+def too_many_recipients(limit: int) -> Reply:
+    """The client sends what was accepted and the others in another letter."""
+    return Reply(
+        452, "4.5.3", f"Too many recipients, the limit is {limit}", Reason.TOO_MANY_RECIPIENTS
+    )
+
+
+def queued_as(queue_id: str) -> Reply:
+    """The letter is durable."""
+    return Reply(250, "2.0.0", f"Ok: queued as {queue_id}", Reason.QUEUED)
+
+
+def cannot_be_carried(reason: str) -> Reply:
+    """No provider of the route can carry the letter; `reason` names each with its shortfall."""
+    return Reply(554, "5.6.3", f"Cannot be carried: {_one_line(reason)}", Reason.CANNOT_BE_CARRIED)
+
+
+def spool_unhealthy(reason: str) -> Reply:
+    """No letter is taken now, told at MAIL; `reason` is the spool's own word for its trouble."""
+    return Reply(
+        452, "4.3.1", f"No letters are taken now: {_one_line(reason)}", Reason.SPOOL_UNHEALTHY
+    )
+
+
+def spool_unavailable(queue_id: str) -> Reply:
+    """The letter could not be written, and nothing is left of it; the log has the queue id."""
+    return Reply(
+        451, "4.3.0", f"Not queued, try again later ({queue_id})", Reason.SPOOL_UNAVAILABLE
+    )
+
+
+def internal_error(reference: str) -> Reply:
+    """Something we did not foresee; the log has the reference (trap T11)."""
+    return Reply(
+        451, "4.3.0", f"Internal error, try again later ({reference})", Reason.INTERNAL_ERROR
+    )
+
+
+def _one_line(text: str) -> str:
+    """Text from elsewhere, fit for a reply line."""
+    printable = "".join(c if c.isprintable() and c.isascii() else "?" for c in text[:_MAX_REASON])
+    return printable or "no reason given"

@@ -1,0 +1,328 @@
+"""
+One SMTP connection: octets in, replies out, and the time both may take.
+
+aiosmtpd's protocol with its own input, output and command loop: stock aiosmtpd looks itself through
+at every connection, logs every line, reads data line by line and answers a surprise with a
+permanent 500 that names a class. What is said stands in `dialogue`, what a line and the end of
+data are in `lines` and `reader`; here is only what waits.
+
+Replies to pipelined commands (RFC 2920) leave together, before the session waits for anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import cast
+
+import structlog
+from aiosmtpd.smtp import SMTP
+
+from gateway.ingress import policy, replies
+from gateway.ingress.dialogue import Dialogue
+from gateway.ingress.lines import LineFault, LineReader
+from gateway.ingress.reader import DataReader
+from gateway.ingress.reception import Reception
+from gateway.ingress.submission import Reply, Submission
+from providers.contract.envelope import Envelope
+
+log = structlog.get_logger("gateway.ingress")
+
+_MOST_AHEAD = 1 << 16  # octets of commands that may wait while a letter is being taken
+_LARGEST_GROUP = 100  # replies; then others get their turn
+
+
+class _Ended(Exception):
+    """There is no more to come from this client."""
+
+
+class Session(SMTP):
+    """
+    The protocol of one connection.
+
+    A letter is taken once its end was seen, though its client be gone by then, and never before.
+    Only `abort` cuts a taking short; the log tells.
+    """
+
+    def __init__(
+        self, reception: Reception, listener: str, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        # Not SMTP's own: it goes through all attributes of itself and of a handler, which costs
+        # more than a letter. Neither has anything for us, nor has a StreamReader.
+        super(SMTP, self).__init__(None, loop=loop)  # type: ignore[arg-type] # None is foreseen
+        self.loop = loop
+        self._reception = reception
+        self._listener = listener
+        self._lines = LineReader()
+        self._data: DataReader | None = None
+        self._held = 0
+        self._no_memory = False
+        self._out: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._farewell: Reply | None = None
+        self._reading_paused = False
+        self._draining = False
+        self._taking = False
+        self._eof = False
+        self._gone = False
+        self._done = False
+        self._choked = False
+
+    # What the event loop tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the client, or turn it away."""
+        self.transport = self._wire = cast("asyncio.Transport", transport)
+        self._dialogue = Dialogue(
+            self._reception, policy.client_address(transport.get_extra_info("peername"))
+        )
+        rules = self._reception.rules
+        self._shortest_wait = min(rules.command_timeout_s, rules.data_timeout_s)
+        self._expect(rules.command_timeout_s)
+        self._timer = self.loop.call_later(self._shortest_wait, self._watch)
+        refusal = self._reception.enter(self, self._listener)
+        if refusal:
+            self._say(refusal)
+            self._finish()
+        else:
+            self._say(replies.greeting(rules.hostname))
+            self._handler_coroutine = self.loop.create_task(self._handle_client())
+
+    def data_received(self, data: bytes) -> None:
+        """Take input to the letter under way, or to the commands."""
+        if self._data is not None:
+            self._read_content(self._data, data)
+            return
+        self._lines.feed(data)
+        if self._lines.pending > _MOST_AHEAD and not self._reading_paused:
+            self._reading_paused = True
+            self._wire.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """The client sends no more, but may still read: what it sent is answered."""
+        self._eof = True
+        self._wake()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read what we say."""
+        self._choked = True
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._choked = False
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone; a letter being taken is taken on."""
+        self._gone = True
+        self._timer.cancel()
+        super(SMTP, self).connection_lost(error)
+        self._wake()
+        self._leave_when_over()
+
+    # What the reception asks.
+
+    def drain(self) -> None:
+        """End after the letter under way, or at once where there is none."""
+        self._draining = True
+        self._wake()
+
+    def abort(self) -> None:
+        """End now, without a word to the client."""
+        self._wire.abort()
+        if self._taking and self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
+
+    # The command loop.
+
+    async def _handle_client(self) -> None:
+        try:
+            await self._talk()
+        except _Ended:
+            if self._farewell is not None:
+                self._say(self._farewell)
+        except Exception as error:  # noqa: BLE001 - logged; a session ends with a reply
+            self._say(self._internal_error(error))
+        finally:
+            self._finish()
+
+    async def _talk(self) -> None:
+        dialogue = self._dialogue
+        while True:
+            line = await self._next_line()
+            try:
+                reply = dialogue.answer(line)
+                if reply is replies.SEND_DATA:
+                    self._say(reply)
+                    reply = await self._letter()
+            except _Ended:
+                raise
+            except Exception as error:  # noqa: BLE001 - logged; a surprise is a 451 (trap T11)
+                reply = self._internal_error(error)
+            self._say(reply)
+            if reply is replies.RELAY_DENIED:
+                log.info("relay_denied", listener=self._listener, client=dialogue.client.address)
+            if reply.code in replies.LAST_CODES:
+                return
+            if dialogue.has_gone_wrong:
+                self._say(replies.TOO_MANY_ERRORS)
+                return
+            self._expect(self._reception.rules.command_timeout_s)
+
+    async def _next_line(self) -> bytes | LineFault:
+        while True:
+            if self._draining and not self._dialogue.within_letter:
+                self._farewell = replies.SHUTTING_DOWN
+            if self._gone or self._farewell is not None:
+                raise _Ended
+            if len(self._out) >= _LARGEST_GROUP:
+                await self._flush()
+                await asyncio.sleep(0)
+            line = self._lines.next()
+            if line is not None:
+                return line
+            await self._more()
+
+    async def _letter(self) -> Reply:
+        """Read the content that follows 354, and have the letter taken."""
+        rules = self._reception.rules
+        data = self._data = DataReader(rules.max_message_size)
+        self._no_memory = False
+        try:
+            if ahead := self._lines.take_rest():
+                self._read_content(data, ahead)
+            while not data.ended:
+                await self._more()
+            if self._gone:
+                raise _Ended  # it will send the letter again, not knowing that we have it
+            envelope = self._dialogue.take_envelope()
+            if data.too_big:
+                return replies.message_too_big(rules.max_message_size)
+            if self._no_memory:
+                return replies.NO_MEMORY
+            return await self._take(envelope, data)
+        finally:
+            self._data = None
+            self._hold(0)
+
+    async def _take(self, envelope: Envelope, data: DataReader) -> Reply:
+        if data.repairs:
+            self._tell("line_ends_repaired", envelope, repairs=data.repairs)
+        self._taking = True
+        try:
+            # The content has no name here: intake makes another copy and can let this one go.
+            reply = await self._reception.intake.take(
+                Submission(envelope, data.content(), self._listener, self._dialogue.client)
+            )
+        except asyncio.CancelledError:
+            self._tell("taking_cut_short", envelope)
+            raise
+        finally:
+            self._taking = False
+        if self._gone:
+            self._tell("client_left_before_reply", envelope, reply=f"{reply.code} {reply.text}")
+        return reply
+
+    def _tell(self, what: str, envelope: Envelope, **fields: object) -> None:
+        log.warning(
+            what,
+            listener=self._listener,
+            client=self._dialogue.client.address,
+            reverse_path=str(envelope.reverse_path or ""),
+            recipients=len(envelope.recipients),
+            size=self._held,
+            **fields,
+        )
+
+    def _read_content(self, data: DataReader, chunk: bytes) -> None:
+        rules = self._reception.rules
+        self._expect(rules.data_timeout_s)
+        rest = data.feed(chunk)
+        self._hold(data.held)
+        if rest is not None:
+            self._data = None
+            self._lines.feed(rest)
+            self._wake()
+        elif self._reception.held > rules.memory:
+            self._no_memory = True
+            data.swallow()
+            self._hold(0)
+
+    def _hold(self, octets: int) -> None:
+        self._reception.held += octets - self._held
+        self._held = octets
+
+    # Input, output, time.
+
+    def _say(self, reply: Reply) -> None:
+        self._out.append(reply.line())
+        self._reception.observer.replied(self._listener, reply)
+
+    async def _flush(self) -> None:
+        """Send what was said; wait while the client does not read."""
+        if self._out and not self._wire.is_closing():
+            self._wire.write(b"".join(self._out))
+        self._out.clear()
+        while self._choked and not self._gone:
+            await self._event()
+
+    async def _more(self) -> None:
+        """Wait for more input; raises `_Ended` where there will be none."""
+        await self._flush()
+        if self._gone or self._eof or self._farewell is not None:
+            raise _Ended
+        if self._reading_paused:
+            self._reading_paused = False
+            self._wire.resume_reading()
+        await self._event()
+
+    async def _event(self) -> None:
+        self._waiter = self.loop.create_future()
+        await self._waiter
+        self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _expect(self, seconds: float) -> None:
+        self._deadline = self.loop.time() + seconds
+
+    def _watch(self) -> None:
+        """Look whether the client is late; one timer for a session is cheaper than one a wait."""
+        now = self.loop.time()
+        if now >= self._deadline and not self._taking:
+            if self._choked or self._done:
+                self._wire.abort()  # it does not read what we say, our last words perhaps
+                return
+            self._farewell = replies.IDLE if self._data is None else replies.DATA_STALLED
+            self._wake()
+        wait = self._deadline - now
+        self._timer = self.loop.call_later(
+            min(wait, self._shortest_wait) if wait > 0 else self._shortest_wait, self._watch
+        )
+
+    def _internal_error(self, error: Exception) -> Reply:
+        """Log a surprise; the client learns no more than what to look for in the log."""
+        reference = secrets.token_hex(4)
+        log.error(
+            "session_failed",
+            reference=reference,
+            listener=self._listener,
+            client=self._dialogue.client.address,
+            exc_info=error,
+        )
+        return replies.internal_error(reference)
+
+    def _finish(self) -> None:
+        self._done = True
+        if not self._wire.is_closing():
+            self._wire.write(b"".join(self._out))
+            self._wire.close()
+        self._leave_when_over()
+
+    def _leave_when_over(self) -> None:
+        if self._gone and self._done:
+            self._reception.leave(self, self._listener)

@@ -1,10 +1,11 @@
 """
 The client of one account: calls over a few connections, each made at most once, with a deadline.
 
-What an answer means is `verdict`'s and the adapters'. Built on httpx's transport rather than its
-`AsyncClient`: that one follows redirects when told to, keeps cookies, reads proxies and `.netrc`
-from the environment and logs whole URLs, none of which a relay wants, and costs half as much again.
-Where letters go is said by the configuration alone.
+What an answer means is `verdict`'s and the adapters'. Built on httpcore's connections, the engine
+of httpx, without the pool and the client around it: those walk over all connections for every call
+and together double its price; and httpx's client logs whole URLs, keeps cookies and reads proxies
+and `.netrc` from the environment, none of which a relay wants. Where letters go is said by the
+configuration alone. No redirect is ever followed.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from dataclasses import replace
 from functools import cache
 from urllib.parse import quote
 
+import httpcore
 import httpx
 
 from providers.contract.clock import Clock
 from providers.contract.errors import ProviderConfigError
-from providers.http.call import Call
+from providers.http.call import CALL_ERRORS, Call, Host
 from providers.http.exchange import HttpAnswer, HttpRequest, NoAnswer, Phase
 from providers.http.verdict import one_line
 
@@ -35,27 +37,21 @@ _MAIN_RESTS_S = 30.0  # after a failed connect the reserve host is asked first f
 _SHORTEST_SECRET = 8  # characters; blotting out something shorter would eat the answers
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?\Z")
 
-_LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_IDLE_S)
-
-# Words for what httpx raises. They are for people: what became of the letter is read off the
+# Words for what httpcore raises. They are for people: what became of the letter is read off the
 # call's phase, since the same error can come before and after the request left.
 _WORDS: tuple[tuple[type[Exception], str], ...] = (
-    (httpx.ConnectTimeout, "no connection in time"),
-    (httpx.ConnectError, "cannot connect"),
-    (httpx.PoolTimeout, "no free connection in time"),
-    (httpx.WriteTimeout, "the provider stopped reading"),
-    (httpx.WriteError, "the connection broke while sending"),
-    (httpx.ReadError, "the connection broke before the answer"),
-    (httpx.RemoteProtocolError, "the provider hung up or did not speak HTTP"),
+    (httpcore.ConnectTimeout, "no connection in time"),
+    (httpcore.ConnectError, "cannot connect"),
+    (httpcore.WriteTimeout, "the provider stopped reading"),
+    (httpcore.WriteError, "the connection broke while sending"),
+    (httpcore.ReadError, "the connection broke before the answer"),
+    (httpcore.RemoteProtocolError, "the provider hung up or did not speak HTTP"),
 )
 
 
 class HttpClient:
     """
     Calls one API for one account.
-
-    Each place holds a transport of its own with a single connection: httpx's pool walks over all
-    its connections for every call, which from some dozen on costs more than the call itself.
     """
 
     def __init__(
@@ -83,7 +79,7 @@ class HttpClient:
             ProviderConfigError: A header value cannot stand in a request, or the certificate
                 authorities cannot be read.
         """
-        self._hosts = tuple(map(httpx.URL, base_urls))
+        self._hosts = tuple(map(Host.from_base_url, base_urls))
         self._headers = _encoded(headers)
         self._tls = _tls_context(self._hosts)
         self._clock = clock
@@ -91,7 +87,7 @@ class HttpClient:
         self._places = asyncio.Semaphore(connections)
         # With the moment of its last use. The last one used is the next one taken: its connection
         # is the likeliest to stand yet.
-        self._idle: deque[tuple[httpx.AsyncHTTPTransport, float]] = deque()
+        self._idle: deque[tuple[httpcore.AsyncHTTPConnection, float]] = deque()
         self._reaper: asyncio.Task[None] | None = None
         self._closed = False
         self._main_rests_until = float("-inf")
@@ -130,8 +126,8 @@ class HttpClient:
             self._reaper.cancel()
             await asyncio.wait((self._reaper,))
         while self._idle:
-            transport, _ = self._idle.pop()
-            await transport.aclose()
+            connection, _ = self._idle.pop()
+            await connection.aclose()
 
     async def _with_any_host(self, call: Call, remaining: float) -> HttpAnswer | NoAnswer:
         """The main host, and only when no connection to it can be made the next (D 8)."""
@@ -148,29 +144,38 @@ class HttpClient:
                 self._main_rests_until = self._clock.monotonic() + _MAIN_RESTS_S
         return await self._with_host(hosts[-1], call, min(_CONNECT_S, remaining))
 
-    async def _with_host(
-        self, host: httpx.URL, call: Call, connect_s: float
-    ) -> HttpAnswer | NoAnswer:
-        transport = self._idle.pop()[0] if self._idle else self._transport()
+    async def _with_host(self, host: Host, call: Call, connect_s: float) -> HttpAnswer | NoAnswer:
+        connection = await self._connection(host)
         sound = False
         try:
-            await call.make(transport, host, self._headers, connect_s)
+            await call.make(connection, host, self._headers, connect_s)
             sound = True
-        except (httpx.TransportError, OSError) as error:
+        except CALL_ERRORS as error:
             return call.result(_words(error))
         finally:
             # A connection on which anything broke, or was cancelled, is never used again.
             if sound and not self._closed:
-                self._keep(transport)
+                self._keep(connection)
             else:
-                await transport.aclose()
+                await connection.aclose()
+                await call.abandon()
         return call.result("no answer")
 
-    def _transport(self) -> httpx.AsyncHTTPTransport:
-        return httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False, limits=_LIMITS)
+    async def _connection(self, host: Host) -> httpcore.AsyncHTTPConnection:
+        """One that idles, if it still stands; else a new one, connected when it is used."""
+        while self._idle:
+            connection, _ = self._idle.pop()
+            if connection.can_handle_request(host.origin) and not connection.has_expired():
+                return connection
+            await connection.aclose()
+        return httpcore.AsyncHTTPConnection(
+            host.origin, ssl_context=self._tls, keepalive_expiry=_IDLE_S
+        )
 
-    def _keep(self, transport: httpx.AsyncHTTPTransport) -> None:
-        self._idle.append((transport, self._clock.monotonic()))
+    def _keep(self, connection: httpcore.AsyncHTTPConnection) -> None:
+        if not connection.is_available():  # the provider asked to close it, or the answer was cut
+            return
+        self._idle.append((connection, self._clock.monotonic()))
         if self._reaper is None or self._reaper.done():
             self._reaper = asyncio.create_task(self._reap(), name="idle HTTP connections")
 
@@ -181,8 +186,8 @@ class HttpClient:
             if remaining > 0:
                 await self._clock.sleep(remaining)
             else:
-                transport, _ = self._idle.popleft()
-                await transport.aclose()
+                connection, _ = self._idle.popleft()
+                await connection.aclose()
 
     def _blotted(self, answer: HttpAnswer) -> HttpAnswer:
         body = answer.body
@@ -200,8 +205,8 @@ def _encoded(headers: Sequence[tuple[str, str]]) -> tuple[tuple[bytes, bytes], .
     return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in fields)
 
 
-def _tls_context(hosts: Sequence[httpx.URL]) -> ssl.SSLContext:
-    if any(host.scheme == "https" for host in hosts):
+def _tls_context(hosts: Sequence[Host]) -> ssl.SSLContext:
+    if any(host.origin.scheme == b"https" for host in hosts):
         return _verifying_context()
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and would trust nobody
 
@@ -228,4 +233,4 @@ def _words(error: Exception) -> str:
     words = next((words for kind, words in _WORDS if isinstance(error, kind)), "the call failed")
     # Only what concerns the connection is told in the system's words: "Connection refused",
     # "certificate verify failed".
-    return one_line(f"{words}: {error}") if isinstance(error, httpx.ConnectError) else words
+    return one_line(f"{words}: {error}") if isinstance(error, httpcore.ConnectError) else words

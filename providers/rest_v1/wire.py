@@ -49,6 +49,8 @@ CLIENT_ID = "Client-Id"  # our trace; some clients of the platform use this name
 # RFC 5322 2.2 allows more; what nobody uses could only confuse a reader of `smtp_headers[Name]`.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}\Z")
 
+_encode_json = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def build_message(
     composition: Composition, to: Address, *, client_id: str, payment: str | None = None
@@ -74,7 +76,7 @@ def build_message(
     )
     if not files:
         payload = {**fields, "smtp_headers": header_fields}
-        body = json.dumps(payload, ensure_ascii=False).encode()
+        body = _encode_json(payload).encode()
         return Submission(HttpRequest("POST", _MESSAGES, (JSON,), body), (), losses)
     parts = [*fields.items(), *((f"smtp_headers[{n}]", v) for n, v in header_fields.items())]
     content_type, body = build_multipart(parts, files)

@@ -360,7 +360,7 @@ def _provider_settings(name: str, given: object) -> object:
     if isinstance(given, ProviderSettings) or not isinstance(given, Mapping):
         return given
     kind = given.get("kind")
-    if kind not in PROVIDERS:
+    if not isinstance(kind, str) or kind not in PROVIDERS:
         known = ", ".join(PROVIDERS)
         raise ValueError(f"{name}.kind: one of {known} is needed, not {kind!r}")
     try:

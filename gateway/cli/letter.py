@@ -8,6 +8,7 @@ import os
 import smtplib
 import sys
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,7 +72,9 @@ def _submit(settings: Settings, sender: str, to: list[str], letter: EmailMessage
                 code, reply = smtp.rcpt(address)
                 if code >= 400:
                     refused[address] = (code, reply)
-            code, reply = (0, b"") if len(refused) == len(to) else smtp.data(letter.as_bytes())
+            code, reply = (
+                (0, b"") if len(refused) == len(to) else smtp.data(letter.as_bytes(policy=SMTP))
+            )
     except smtplib.SMTPResponseException as error:
         code, reply = error.smtp_code, bytes(str(error.smtp_error), "utf-8")
     except (OSError, smtplib.SMTPException) as error:

@@ -21,7 +21,7 @@ from gateway.cli.output import (
 )
 from gateway.domain.lifecycle import State
 from gateway.spool.protocol import AGE_STEPS_S, Filter, Listed, Spool, SpoolStats
-from providers.settings import parse_duration
+from providers.settings import parse_duration, render_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +141,7 @@ def stats(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(_stats_document(found))
         return
-    steps = [f"<{span(timedelta(seconds=step)).removesuffix('0s')}" for step in AGE_STEPS_S]
+    steps = [f"<{render_duration(timedelta(seconds=step))}" for step in AGE_STEPS_S]
     print_table(
         ("provider", *steps, "older", "oldest due since"),
         [

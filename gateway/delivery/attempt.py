@@ -281,7 +281,7 @@ class _Attempt:
             disposition,
             before=State.SENDING,
             ended=AttemptEnd(self.provider, self.started_at, ended_at, outcome),
-            notes=tuple(f"{self.provider} lost {s.part}: {s.reason}" for s in losses),
+            notes=_ledger(self.provider, losses),
         )
         event = AttemptEnded(
             queue_id=_id(self.job),
@@ -336,6 +336,12 @@ def _envelope(letter: QueuedMessage, recipients: Sequence[QueuedRecipient]) -> E
         ret=letter.ret,
         envid=letter.envid,
     )
+
+
+def _ledger(provider: str, losses: tuple[Shortfall, ...]) -> tuple[str, ...]:
+    """One line for the story, that names each loss and why it was."""
+    told = "; ".join(f"{loss.part} ({loss.reason})" for loss in losses)
+    return (f"{provider} lost {told}",) if told else ()
 
 
 def _lost(key: int, event: AttemptEnded) -> AttemptLost:

@@ -27,6 +27,11 @@ class Client:
     tls: bool = False
     user: str = ""
 
+    def __str__(self) -> str:
+        """For the story of a letter: `192.0.2.1 (app.example.com)`, with the user in front."""
+        user = f"{self.user} at " if self.user else ""
+        return f"{user}{self.address or 'a local socket'} ({self.helo})"
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:

@@ -1,7 +1,10 @@
 """
 The spool: where letters are safe from the moment the client is told 250 until they are settled.
 
-`protocol` says what the rest of the gateway may ask; `schema` and `migrations` are the tables,
-`batcher` turns many waiting calls into one transaction and one sync, `store` answers the protocol
-on SQLite. Sits on `gateway.domain`; knows no provider, no socket and no configuration.
+`protocol` says what the rest of the gateway may ask; `store` answers it. `batcher` turns many
+waiting calls into one transaction and one sync; what is written there stands in `passage` (the way
+of every letter), `claims` and `commands`, what is read in `reading`. `schema` and `migrations` are
+the tables, `rows` and `statements` the way in and out of them, `engine` what a database must give,
+`sqlite` the one that does, with `bodies` for large contents. Sits on `gateway.domain`; knows no
+provider, no socket and no configuration.
 """

@@ -1,0 +1,83 @@
+"""
+What a database must give to carry a spool, beside the tables: connections, and words for trouble.
+
+The seam between the spool and its databases. Everything above speaks to this protocol and to
+`schema`; `sqlite` is the one engine there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, Dialect
+
+from gateway.errors import SpoolError
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """
+    What a failure of the database means.
+
+    `error` is what callers get. `ill` says that the store as a whole cannot be written, and not
+    just this one value.
+    """
+
+    error: SpoolError
+    ill: bool
+
+
+class Engine(Protocol):
+    """
+    An open database with the tables of `schema`.
+
+    Attributes:
+        dialect: Statements are compiled for it.
+        shared: Several gateways may have it open at once; leases then lapse by themselves alone.
+        shard: Which rows of the tally this process adds to.
+        large: The folder for large contents; `None` keeps all in the tables.
+    """
+
+    dialect: Dialect
+    shared: bool
+    shard: int
+    large: Path | None
+
+    def writer(self) -> Connection:
+        """A new connection for the writer thread; what its commit returns for has been synced."""
+        ...
+
+    def read(self, ask: Callable[[Connection], R]) -> R:
+        """
+        Run `ask` on a read-only connection, in one snapshot; blocks, any thread may call it.
+
+        Raises:
+            SpoolUnavailable: It cannot be read now.
+        """
+        ...
+
+    def trouble_from(self, error: Exception) -> Trouble | None:
+        """What a failure means; `None` when it is none of the database's but a bug."""
+        ...
+
+    def probe(self, connection: Connection, octets: int) -> None:
+        """
+        Write something in the transaction that is open, where it shows whether writing works.
+
+        Raises:
+            SpoolFull: There is less room than a letter of so many octets needs.
+        """
+        ...
+
+    def octets(self, connection: Connection) -> int:
+        """What the store takes on disk, free pages left out."""
+        ...
+
+    def close(self) -> None:
+        """Close what `read` has open, and let others have the store."""
+        ...

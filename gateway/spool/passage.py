@@ -1,0 +1,250 @@
+"""
+The writes that every letter makes on its way: admitted, tried, recorded; and leases kept or ended.
+
+Runs in the writer thread, over all calls that wait at once (`batcher.Work`). The functions that
+build arguments run before, in the caller's task, so that a value that cannot be written fails its
+own caller and no transaction. Only rows that hold our lease, and stand as the caller knows them,
+are touched: that is the fence against a holder that was too slow. Sits on `transaction` and `rows`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+
+from gateway.domain.lifecycle import SETTLED, State, may_follow
+from gateway.spool.protocol import AttemptStart, Change, NewLetter
+from gateway.spool.rows import (
+    Values,
+    attempt_values,
+    joined,
+    message_values,
+    micros_from_moment,
+    number_of,
+    recipient_values,
+)
+from gateway.spool.schema import ACCEPTED, attempt, recipient
+from gateway.spool.statements import ATTEMPT
+from gateway.spool.transaction import Transaction
+
+_NO_KEYS: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A letter as rows; `body` is `None` when it lies in a file."""
+
+    number: int
+    message: Values
+    body: bytes | None
+    recipients: list[Values]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One change as rows: the new state behind its fence, and what the story gets."""
+
+    number: int
+    key: int
+    values: Values
+    settles: str  # the settled state, or empty
+    attempt: Values | None
+    notes: list[Values]
+
+
+class Passage:
+    """
+    The works on letters that this process holds.
+
+    Args:
+        token: What our leases are marked with.
+        lease: How long they last.
+    """
+
+    def __init__(self, token: int, lease: timedelta) -> None:
+        self._token = token
+        self._lease_us = lease // timedelta(microseconds=1)
+
+    def admission(self, letter: NewLetter, *, in_file: bool) -> Admission:
+        """
+        The argument of `admit`.
+
+        Raises:
+            UnknownQueueId: The letter's queue id is none.
+            ValueError: Providers and recipients differ in number.
+        """
+        number = number_of(letter.queue_id)
+        return Admission(
+            number,
+            message_values(number, letter),
+            None if in_file else letter.content,
+            recipient_values(number, letter, self._token, self._lease_us),
+        )
+
+    def starts(self, starts: Sequence[AttemptStart]) -> list[Values]:
+        """
+        The arguments of `start`.
+
+        Raises:
+            ValueError: The table does not allow an attempt from that state.
+        """
+        for start in starts:
+            if not may_follow(start.before, State.SENDING):
+                raise ValueError(f"no attempt starts from {start.before.value}")
+        return [
+            (
+                "sending",
+                start.provider,
+                start.attempt,
+                micros_from_moment(start.started_at),
+                number_of(start.queue_id),
+                start.key,
+                self._token,
+                start.attempt - 1,
+                start.before.value,
+            )
+            for start in starts
+        ]
+
+    def recordings(self, changes: Sequence[Change], now: datetime) -> list[Recording]:
+        """
+        The arguments of `record`; notes of changes without an attempt get `now`.
+
+        Raises:
+            ValueError: The table does not allow the move.
+        """
+        return [self._recording(change, now) for change in changes]
+
+    def leased(self, leased: Sequence[tuple[str, int]]) -> list[Values]:
+        """The arguments of `give_back`, and with a moment before them of `renew`."""
+        return [(number_of(queue_id), key, self._token) for queue_id, key in leased]
+
+    def renewals(self, leased: Sequence[tuple[str, int]], now: datetime) -> list[Values]:
+        """The arguments of `renew`."""
+        until = micros_from_moment(now) + self._lease_us
+        return [(until, *values) for values in self.leased(leased)]
+
+    @staticmethod
+    def admit(tx: Transaction, admissions: Sequence[Admission]) -> Sequence[None]:
+        """Insert letters, all of it or nothing."""
+        cursor, statements = tx.cursor, tx.statements
+        rows = [row for admission in admissions for row in admission.recipients]
+        cursor.executemany(statements.insert_message, [a.message for a in admissions])
+        cursor.executemany(statements.insert_content, [(a.number, a.body) for a in admissions])
+        cursor.executemany(statements.insert_recipient, rows)
+        tx.count(ACCEPTED, len(rows))
+        return [None] * len(admissions)
+
+    @staticmethod
+    def start(tx: Transaction, many: Sequence[Sequence[Values]]) -> Sequence[frozenset[int]]:
+        """Mark recipients as being sent; the keys that are not ours any more."""
+        cursor, statement = tx.cursor, tx.statements.start
+        results = []
+        for starts in many:
+            lost = []
+            for values in starts:
+                cursor.execute(statement, values)
+                if cursor.rowcount != 1:
+                    lost.append(values[5])
+            results.append(frozenset(lost) if lost else _NO_KEYS)
+        return results
+
+    @staticmethod
+    def record(tx: Transaction, many: Sequence[Sequence[Recording]]) -> Sequence[frozenset[int]]:
+        """Write next states and stories, drop contents; the keys that are not ours any more."""
+        cursor, statements = tx.cursor, tx.statements
+        results, attempts, notes = [], [], []
+        settled: dict[int, None] = {}
+        counted: Counter[str] = Counter()
+        for recordings in many:
+            lost = []
+            for recording in recordings:
+                cursor.execute(statements.record, recording.values)
+                if cursor.rowcount != 1:
+                    lost.append(recording.key)
+                    _tell_late(tx, recording)
+                    continue
+                if recording.settles:
+                    settled[recording.number] = None
+                    counted[recording.settles] += 1
+                if recording.attempt is not None:
+                    attempts.append(recording.attempt)
+                notes += recording.notes
+            results.append(frozenset(lost) if lost else _NO_KEYS)
+        cursor.executemany(statements.insert_attempt, attempts)
+        cursor.executemany(statements.insert_note, notes)
+        for state, number in counted.items():
+            tx.count(state, number)
+        tx.drop_settled_contents(settled)
+        return results
+
+    @staticmethod
+    def renew(tx: Transaction, many: Sequence[Sequence[Values]]) -> Sequence[None]:
+        """Put off the end of leases that are ours."""
+        tx.cursor.executemany(tx.statements.renew, [values for one in many for values in one])
+        return [None] * len(many)
+
+    @staticmethod
+    def give_back(tx: Transaction, many: Sequence[Sequence[Values]]) -> Sequence[None]:
+        """End leases that are ours; what is being sent stays."""
+        values = [(*leased, "sending") for one in many for leased in one]
+        tx.cursor.executemany(tx.statements.give_back, values)
+        return [None] * len(many)
+
+    def _recording(self, change: Change, now: datetime) -> Recording:
+        before, after = change.before, change.after
+        if not may_follow(before, after):
+            raise ValueError(f"{before.value} is not followed by {after.value}")
+        number, key, ended = number_of(change.queue_id), change.key, change.ended
+        settled = after in SETTLED
+        values = (
+            after.value,
+            int(settled),
+            change.provider,
+            joined(change.excluded),
+            None if change.due_at is None else micros_from_moment(change.due_at),
+            change.status,
+            change.diagnostic,
+            change.provider_message_id,
+            number,
+            key,
+            self._token,
+            change.attempts,
+            before.value,
+        )
+        at = now if ended is None else ended.ended_at
+        return Recording(
+            number,
+            key,
+            values,
+            after.value if settled else "",
+            None if ended is None else attempt_values(number, key, change.attempts, ended),
+            [(number, micros_from_moment(at), key, line) for line in change.notes],
+        )
+
+
+def tell_attempt(tx: Transaction, values: Values) -> None:
+    """Write an attempt into the story, over what was guessed of the same attempt before."""
+    row = dict(zip(ATTEMPT, values, strict=True))
+    number, key, count = values[:3]
+    same = (attempt.c.message_id == number, attempt.c.key == key, attempt.c.attempt == count)
+    if tx.connection.execute(update(attempt).where(*same).values(row)).rowcount == 0:
+        tx.cursor.execute(tx.statements.insert_attempt, values)
+
+
+def _tell_late(tx: Transaction, recording: Recording) -> None:
+    """What became of an attempt whose recipient is not ours any more, if it is there at all."""
+    number, key = recording.number, recording.key
+    there = select(recipient.c.key).where(recipient.c.message_id == number, recipient.c.key == key)
+    if recording.attempt is None or tx.connection.execute(there).first() is None:
+        return
+    tell_attempt(tx, recording.attempt)
+    text = "the attempt ended after its lease; what follows is decided elsewhere"
+    ended_at = recording.attempt[ATTEMPT.index("ended_at")]
+    tx.cursor.executemany(
+        tx.statements.insert_note, [*recording.notes, (number, ended_at, key, text)]
+    )

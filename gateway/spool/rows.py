@@ -1,0 +1,253 @@
+"""
+Rows to values and back: the only place that knows how a value looks in a column.
+
+Pure. Sits on `protocol`, `domain` and the contract. What goes in is built in the order of the
+columns (`statements`); what comes out is read by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from gateway.domain.lifecycle import SETTLED, State
+from gateway.domain.queue_id import number_from_queue_id, queue_id_from_number
+from gateway.errors import UnknownQueueId
+from gateway.spool.protocol import (
+    AttemptEnd,
+    Listed,
+    NewLetter,
+    QueuedMessage,
+    QueuedRecipient,
+    StoryLine,
+)
+from providers.contract.address import Address, parse_address
+from providers.contract.envelope import BodyType, Notify, Recipient, Ret
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+AnyRow = Row[*tuple[Any, ...]]
+"""A row as a query gives it, read by the names of its columns."""
+
+Values = tuple[Any, ...]
+"""The values of one row or statement, in its order."""
+
+
+class UnreadableRow(Exception):
+    """A row does not hold what was written: the disk, or a hand."""
+
+
+def micros_from_moment(moment: datetime) -> int:
+    """Microseconds since 1970 of an aware moment."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment_from_micros(micros: int) -> datetime:
+    """An aware moment in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def number_of(queue_id: str) -> int:
+    """
+    The number of a queue id.
+
+    Raises:
+        UnknownQueueId: The text is none.
+    """
+    number = number_from_queue_id(queue_id)
+    if number is None:
+        raise UnknownQueueId(f"{queue_id!r} is no queue id")
+    return number
+
+
+def message_values(number: int, letter: NewLetter) -> Values:
+    """A row of `message`."""
+    envelope = letter.envelope
+    reverse_path = envelope.reverse_path
+    return (
+        number,
+        micros_from_moment(letter.arrival),
+        None if reverse_path is None else reverse_path.text,
+        envelope.body.value,
+        int(envelope.smtputf8),
+        None if envelope.ret is None else envelope.ret.value,
+        envelope.envid,
+        letter.listener,
+        letter.client,
+        len(letter.content),
+        letter.message_id,
+    )
+
+
+def recipient_values(number: int, letter: NewLetter, token: int, lease_us: int) -> list[Values]:
+    """The rows of `recipient` for a fresh letter, leased when it is to be delivered at once."""
+    arrival = micros_from_moment(letter.arrival)
+    due_at, was_due, lease = (
+        (arrival + lease_us, arrival, token) if letter.leased else (arrival, None, None)
+    )
+    return [
+        (
+            number,
+            recipient.key,
+            recipient.forward_path.text,
+            recipient.orcpt,
+            _notify_text(recipient.notify),
+            "waiting",
+            0,
+            provider,
+            "",
+            0,
+            due_at,
+            was_due,
+            lease,
+            "",
+            "",
+            "",
+            None,
+        )
+        for recipient, provider in zip(letter.envelope.recipients, letter.providers, strict=True)
+    ]
+
+
+def attempt_values(number: int, key: int, attempt: int, ended: AttemptEnd) -> Values:
+    """A row of `attempt`."""
+    outcome = ended.outcome
+    return (
+        number,
+        key,
+        attempt,
+        ended.provider,
+        micros_from_moment(ended.started_at),
+        micros_from_moment(ended.ended_at),
+        outcome.kind.value,
+        outcome.scope.value,
+        outcome.status,
+        outcome.diagnostic,
+        outcome.provider_message_id,
+    )
+
+
+def joined(names: Sequence[str]) -> str:
+    """
+    Names of providers as one text.
+
+    Raises:
+        ValueError: A name holds the comma that joins them.
+    """
+    if any("," in name for name in names):
+        raise ValueError("a provider's name has no comma")
+    return ",".join(names)
+
+
+def queued_message_from_rows(rows: Sequence[AnyRow]) -> QueuedMessage:
+    """
+    A letter from the joined rows of those of its recipients that were claimed.
+
+    Raises:
+        UnreadableRow: One of them does not hold what was written.
+    """
+    first = rows[0]
+    try:
+        for row in rows:
+            _check_text(row)
+        return QueuedMessage(
+            queue_id=queue_id_from_number(first.number),
+            arrival=moment_from_micros(first.arrival),
+            reverse_path=_address(first.reverse_path),
+            body=BodyType(first.body),
+            smtputf8=bool(first.smtputf8),
+            ret=None if first.ret is None else Ret(first.ret),
+            envid=first.envid,
+            listener=first.listener,
+            size=first.size,
+            message_id=first.message_id,
+            recipients=tuple(_queued_recipient(row) for row in rows),
+        )
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        raise UnreadableRow(f"its record is damaged: {error}") from error
+
+
+def listed_from_row(row: AnyRow) -> Listed:
+    """One recipient as a list shows it; shows what is there even where a claim would refuse it."""
+    return Listed(
+        queue_id=queue_id_from_number(row.number),
+        key=row.key,
+        arrival=moment_from_micros(row.arrival),
+        size=row.size,
+        reverse_path=row.reverse_path or "",
+        forward_path=row.forward_path,
+        state=state_from_text(row.state),
+        provider=row.provider,
+        attempts=row.attempts,
+        due_at=None if row.due_at is None else moment_from_micros(row.due_at),
+        status=row.status,
+        diagnostic=row.diagnostic,
+        provider_message_id=row.provider_message_id,
+        message_id=row.message_id,
+    )
+
+
+def state_from_text(text: str) -> State:
+    """A state; a word that is none shows as what the next claim makes of it."""
+    try:
+        return State(text)
+    except ValueError:
+        return State.HELD
+
+
+def story_line_from_attempt(row: AnyRow) -> StoryLine:
+    """An attempt that has ended."""
+    return StoryLine(
+        at=moment_from_micros(row.started_at),
+        key=row.key,
+        what="attempt",
+        provider=row.provider,
+        attempt=row.attempt,
+        ended_at=moment_from_micros(row.ended_at),
+        kind=row.kind,
+        scope=row.scope,
+        status=row.status,
+        text=row.diagnostic,
+        provider_message_id=row.provider_message_id,
+    )
+
+
+def _queued_recipient(row: AnyRow) -> QueuedRecipient:
+    state = State(row.state)
+    if state in SETTLED or state in {State.SENDING, State.HELD}:
+        raise ValueError(f"a recipient that is {state.value} is not due")
+    forward_path = _address(row.forward_path)
+    if forward_path is None:
+        raise ValueError("a recipient has no forward-path")
+    return QueuedRecipient(
+        Recipient(row.key, forward_path, row.orcpt, _notify_from_text(row.notify)),
+        state,
+        row.provider,
+        row.attempts,
+        tuple(row.excluded.split(",")) if row.excluded else (),
+    )
+
+
+def _address(text: str | None) -> Address | None:
+    return None if text is None else parse_address(text)
+
+
+def _notify_text(notify: frozenset[Notify] | None) -> str | None:
+    return None if notify is None else ",".join(sorted(notify))
+
+
+def _notify_from_text(text: str | None) -> frozenset[Notify] | None:
+    if text is None:
+        return None
+    return frozenset(Notify(word) for word in text.split(",")) if text else frozenset()
+
+
+def _check_text(row: AnyRow) -> None:
+    """Octets that are no UTF-8 come as surrogates; they must not leave in an envelope."""
+    for value in row:
+        if isinstance(value, str):
+            value.encode()

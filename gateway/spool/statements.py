@@ -1,0 +1,125 @@
+"""
+The statements that every letter takes, compiled once to text with positional parameters.
+
+SQLAlchemy's cost for each execution (compile cache, parameter processing, result objects) is
+several times that of the statement itself; these run on the driver's cursor. `schema` keeps its
+columns plain, so that values need no processing. Everything else uses SQLAlchemy as it is.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BindParameter,
+    ClauseElement,
+    Dialect,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    null,
+    select,
+    update,
+)
+
+from gateway.spool.schema import UNSETTLED, attempt, content, message, note, recipient, tally
+
+MESSAGE = tuple(message.c.keys())
+CONTENT = tuple(content.c.keys())
+RECIPIENT = tuple(recipient.c.keys())
+ATTEMPT = tuple(attempt.c.keys())
+NOTE = ("message_id", "at", "key", "text")
+
+
+class Statements:
+    """
+    Each attribute is the text of a statement; beside it stands the order of its parameters.
+
+    Parameters named `of_…` choose the row, the others are what is set.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        def compiled(clause: ClauseElement, *names: str) -> str:
+            return _compiled(dialect, clause, names)
+
+        self.insert_message = compiled(insert(message), *MESSAGE)
+        self.insert_content = compiled(insert(content), *CONTENT)
+        self.insert_recipient = compiled(insert(recipient), *RECIPIENT)
+        self.insert_attempt = compiled(insert(attempt), *ATTEMPT)
+        self.insert_note = compiled(insert(note).values({name: _set(name) for name in NOTE}), *NOTE)
+
+        ours = (
+            recipient.c.message_id == bindparam("of_message_id"),
+            recipient.c.key == bindparam("of_key"),
+            recipient.c.lease == bindparam("of_lease"),
+        )
+        as_known = (
+            *ours,
+            recipient.c.attempts == bindparam("of_attempts"),
+            recipient.c.state == bindparam("of_state"),
+        )
+        identity = ("of_message_id", "of_key", "of_lease")
+        self.start = compiled(
+            update(recipient)
+            .where(*as_known)
+            .values({name: _set(name) for name in ("state", "provider", "attempts", "started_at")}),
+            *("state", "provider", "attempts", "started_at"),
+            *identity,
+            *("of_attempts", "of_state"),
+        )
+        outcome = (
+            *("state", "settled", "provider", "excluded", "due_at"),
+            *("status", "diagnostic", "provider_message_id"),
+        )
+        self.record = compiled(
+            update(recipient)
+            .where(*as_known)
+            .values({name: _set(name) for name in outcome} | {"was_due": null(), "lease": null()}),
+            *outcome,
+            *identity,
+            *("of_attempts", "of_state"),
+        )
+        self.lease = compiled(
+            update(recipient)
+            .where(*ours[:2])
+            .values(due_at=_set("due_at"), was_due=_set("was_due"), lease=_set("lease")),
+            *("due_at", "was_due", "lease", "of_message_id", "of_key"),
+        )
+        self.renew = compiled(
+            update(recipient).where(*ours).values(due_at=_set("due_at")), "due_at", *identity
+        )
+        self.give_back = compiled(
+            update(recipient)
+            .where(*ours, recipient.c.state != bindparam("of_state"))
+            .values(due_at=recipient.c.was_due, was_due=null(), lease=null()),
+            *identity,
+            "of_state",
+        )
+        self.settled_content = compiled(
+            select(content.c.body.is_(None)).where(
+                content.c.message_id == bindparam("of_content"),
+                ~exists().where(recipient.c.message_id == bindparam("of_message_id"), UNSETTLED),
+            ),
+            *("of_content", "of_message_id"),
+        )
+        self.delete_content = compiled(
+            delete(content).where(content.c.message_id == bindparam("of_content")), "of_content"
+        )
+        self.add_to_tally = compiled(
+            update(tally)
+            .where(tally.c.shard == bindparam("of_shard"), tally.c.name == bindparam("of_name"))
+            .values(n=tally.c.n + bindparam("more")),
+            *("more", "of_shard", "of_name"),
+        )
+
+
+def _set(name: str) -> BindParameter[object]:
+    return bindparam(name)
+
+
+def _compiled(dialect: Dialect, clause: ClauseElement, names: tuple[str, ...]) -> str:
+    """The text of a statement whose parameters stand in this order, or a `ValueError`."""
+    compiled = clause.compile(dialect=dialect)
+    order = tuple(getattr(compiled, "positiontup", None) or ())
+    if order != names:
+        raise ValueError(f"parameters stand as {order}, not as {names}: {compiled}")
+    return str(compiled)

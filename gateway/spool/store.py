@@ -1,0 +1,367 @@
+"""
+The spool on a SQL database: answers `protocol.Spool`.
+
+Writes go through the batcher, reads through a few threads of their own, and so nothing here blocks
+the event loop. What a write or a read does stands in `passage`, `claims`, `commands` and `reading`;
+here they are put together, and large contents find their files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, make_url
+from sqlalchemy.exc import ArgumentError
+
+from gateway.domain.lifecycle import SETTLED
+from gateway.domain.queue_id import QueueIdSource
+from gateway.errors import SpoolIncompatible, SpoolUnavailable, UnknownQueueId
+from gateway.spool import commands
+from gateway.spool.batcher import Batcher, OnCommit, OnHealth
+from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
+from gateway.spool.claims import Claims, Wanted
+from gateway.spool.commands import HOLD, RELEASE, REMOVE, RETRY, Command, Step
+from gateway.spool.engine import Engine
+from gateway.spool.passage import Passage
+from gateway.spool.protocol import (
+    AttemptStart,
+    Change,
+    Claimed,
+    Filter,
+    Listed,
+    NewLetter,
+    Recovery,
+    SpoolStats,
+    Story,
+)
+from gateway.spool.reading import (
+    find_letters,
+    matching_after,
+    purgeable_after,
+    read_content,
+    read_list,
+    read_stats,
+    read_story,
+    with_content,
+)
+from gateway.spool.rows import number_of
+from gateway.spool.schema import ACCEPTED
+from gateway.spool.sqlite import READERS, SqliteEngine
+from gateway.spool.statements import Statements
+from gateway.spool.transaction import Transaction, Writer
+from providers.contract.clock import Clock
+
+R = TypeVar("R")
+
+_FILERS = 4  # large contents written, synced or removed at once
+
+
+class SqlSpool:
+    """
+    A spool on a SQL database; built by `open`.
+
+    Belongs to the event loop it was opened in.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Clock,
+        uncertain_after: timedelta,
+        lease: timedelta,
+        on_commit: OnCommit | None,
+        on_health: OnHealth | None,
+    ) -> None:
+        token = secrets.randbits(62)
+        self._clock = clock
+        self._ids = QueueIdSource(secrets.randbits(32))
+        self._engine = engine
+        self._closed = False
+        self._readers = ThreadPoolExecutor(READERS, "spool-read")
+        self._filers = ThreadPoolExecutor(_FILERS, "spool-file")
+        self._filing: set[asyncio.Task[None]] = set()
+        self._bodies = Bodies(engine.large, self._filers) if engine.large else None
+        self._passage = Passage(token, lease)
+        self._claims = Claims(
+            token, lease, uncertain_after, shared=engine.shared, bodies=self._bodies
+        )
+        self._writer = Writer(engine, Statements(engine.dialect), self._free_files)
+        self._batcher: Batcher[Transaction] = Batcher(
+            begin=self._writer.begin,
+            trouble_from=engine.trouble_from,
+            probe=lambda tx, octets: engine.probe(tx.connection, octets),
+            on_commit=on_commit,
+            on_health=on_health,
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        clock: Clock,
+        uncertain_after: timedelta,
+        lease: timedelta = timedelta(minutes=5),
+        exclusive: bool,
+        patience: timedelta = timedelta(seconds=5),
+        on_commit: OnCommit | None = None,
+        on_health: OnHealth | None = None,
+    ) -> SqlSpool:
+        """
+        Open the spool that a URL of SQLAlchemy names.
+
+        Args:
+            url: `sqlite:////absolute/path` or `sqlite:///relative/path`.
+            clock: For moments that no caller gives.
+            uncertain_after: The wait before a letter whose attempt was cut short is due again.
+            lease: How long what was claimed is ours without `renew`.
+            exclusive: As the gateway, who makes it, brings it up to date and has it alone; else
+                as one who looks in beside it.
+            patience: How long to wait for the lock of another process.
+            on_commit: Told of each commit: its seconds, and how many letters it admitted.
+            on_health: Told why nothing can be written, and with `None` that it can again.
+
+        Raises:
+            SpoolUnavailable: Another gateway has it, there is none, or it cannot be used.
+            SpoolFull: There is no room to make it.
+            SpoolIncompatible: The database is something else, or of another version.
+        """
+        engine = await asyncio.to_thread(_open_engine, url, exclusive, patience)
+        spool = cls(
+            engine,
+            clock=clock,
+            uncertain_after=uncertain_after,
+            lease=lease,
+            on_commit=on_commit,
+            on_health=on_health,
+        )
+        try:
+            await asyncio.to_thread(spool._prepare, sweep=exclusive)
+        except Exception as error:
+            spool._close()
+            trouble = engine.trouble_from(error)
+            if trouble is None:
+                raise
+            raise trouble.error from error
+        spool._batcher.start()
+        return spool
+
+    def unhealthy_reason(self) -> str | None:
+        """Why the last write failed, until one or a probe succeeds."""
+        return self._batcher.unhealthy_reason()
+
+    def new_queue_id(self, now: datetime) -> str:
+        """A fresh queue id."""
+        return self._ids.next(now)
+
+    async def admit(self, letter: NewLetter) -> None:
+        """Store a letter."""
+        self._check_open()
+        octets = len(letter.content)
+        if self._bodies is not None and octets >= LARGE_OCTETS:
+            task = asyncio.create_task(self._admit_large(letter, self._bodies))
+            self._filing.add(task)
+            task.add_done_callback(self._filing.discard)
+            # Shielded, so that a caller who goes away leaves no file without a row.
+            await asyncio.shield(task)
+            return
+        admission = self._passage.admission(letter, in_file=False)
+        await self._batcher.submit(self._passage.admit, admission, octets=octets, letters=1)
+
+    async def claim(self, provider: str, now: datetime, limit: int) -> Claimed:
+        """Lease what is due for a provider."""
+        wanted = Wanted(frozenset({provider}), strays=False, now=now, limit=limit)
+        return await self._batcher.submit(self._claims.claim, wanted)
+
+    async def claim_strays(self, providers: frozenset[str], now: datetime, limit: int) -> Claimed:
+        """Lease what is due for providers that are not these."""
+        wanted = Wanted(providers, strays=True, now=now, limit=limit)
+        return await self._batcher.submit(self._claims.claim, wanted)
+
+    async def content(self, queue_id: str) -> bytes:
+        """The content of a letter."""
+        self._check_open()
+        number = number_of(queue_id)
+        found = await self._in_thread(self._readers, lambda: self._load(number))
+        if found is None:
+            raise UnknownQueueId(f"the content of {queue_id} is gone or damaged")
+        return found
+
+    async def start(self, starts: Sequence[AttemptStart]) -> frozenset[int]:
+        """Record attempts before they are made."""
+        return await self._batcher.submit(self._passage.start, self._passage.starts(starts))
+
+    async def record(self, changes: Sequence[Change]) -> frozenset[int]:
+        """Record next states."""
+        recordings = self._passage.recordings(changes, self._clock.now())
+        return await self._batcher.submit(self._passage.record, recordings)
+
+    async def renew(self, leased: Sequence[tuple[str, int]], now: datetime) -> None:
+        """Keep leases."""
+        await self._batcher.submit(self._passage.renew, self._passage.renewals(leased, now))
+
+    async def give_back(self, leased: Sequence[tuple[str, int]]) -> None:
+        """End leases."""
+        await self._batcher.submit(self._passage.give_back, self._passage.leased(leased))
+
+    async def recover(self, now: datetime) -> Recovery:
+        """Let go of the leases of a former life."""
+        return await self._batcher.submit(self._claims.recover, now)
+
+    async def hold(self, wanted: Filter, now: datetime) -> int:
+        """Set aside."""
+        return await self._by_hand(HOLD, wanted, now)
+
+    async def release(self, wanted: Filter, now: datetime) -> int:
+        """Let held ones wait again."""
+        return await self._by_hand(RELEASE, wanted, now)
+
+    async def retry(self, wanted: Filter, now: datetime) -> int:
+        """Make due at once; what was uncertain waits from now on, its answer is given up."""
+        return await self._by_hand(RETRY, wanted, now)
+
+    async def remove(self, wanted: Filter, now: datetime) -> int:
+        """Take out for good."""
+        return await self._by_hand(REMOVE, wanted, now)
+
+    async def list(self, wanted: Filter, limit: int) -> tuple[Listed, ...]:
+        """Recipients that the filter names."""
+        return await self._read(lambda connection: read_list(connection, wanted, limit))
+
+    async def find(self, text: str, limit: int) -> tuple[str, ...]:
+        """Queue ids of letters that a text names."""
+        return await self._read(lambda connection: find_letters(connection, text, limit))
+
+    async def story(self, queue_id: str) -> Story:
+        """All that is known of a letter."""
+        return await self._read(lambda connection: read_story(connection, queue_id))
+
+    async def stats(self, now: datetime) -> SpoolStats:
+        """Counts."""
+        return await self._read(lambda connection: self._count(connection, now))
+
+    async def purge(self, arrived_before: datetime) -> int:
+        """Forget old settled letters, some hundred at once."""
+        forgotten, after = 0, -1
+        while True:
+            old = partial(purgeable_after, arrived_before=arrived_before, after=after)
+            numbers = await self._read(old)
+            if not numbers:
+                return forgotten
+            forgotten += await self._batcher.submit(commands.purge, numbers)
+            after = numbers[-1]
+
+    async def aclose(self) -> None:
+        """Finish what waits, then close."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.gather(*self._filing, return_exceptions=True)
+        await self._batcher.aclose()
+        await asyncio.to_thread(self._close)
+
+    async def _admit_large(self, letter: NewLetter, bodies: Bodies) -> None:
+        """The file first, then the row that makes it count."""
+        octets = len(letter.content)
+        admission = self._passage.admission(letter, in_file=True)
+        self._batcher.reserve(octets)
+        try:
+            try:
+                await self._in_thread(
+                    self._filers, lambda: bodies.write(admission.number, letter.content)
+                )
+            except OSError as error:
+                trouble = trouble_from_os_error(error)
+                self._batcher.report(trouble, octets)
+                raise trouble.error from error
+            try:
+                await self._batcher.submit(self._passage.admit, admission, letters=1)
+            except Exception:
+                await self._in_thread(self._filers, lambda: bodies.remove(admission.number))
+                raise
+        finally:
+            self._batcher.release(octets)
+
+    async def _by_hand(self, command: Command, wanted: Filter, now: datetime) -> int:
+        done, after = 0, (-1, -1)
+        while True:
+            next_ones = partial(matching_after, wanted=wanted, states=command.before, after=after)
+            keys = await self._read(next_ones)
+            if not keys:
+                return done
+            done += await self._batcher.submit(commands.carry_out, Step(command, keys, now))
+            after = keys[-1]
+
+    async def _read(self, ask: Callable[[Connection], R]) -> R:
+        self._check_open()
+        return await self._in_thread(self._readers, lambda: self._engine.read(ask))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SpoolUnavailable("the spool is closed")
+
+    async def _in_thread(self, executor: ThreadPoolExecutor, call: Callable[[], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(executor, call)
+
+    def _load(self, number: int) -> bytes | None:
+        """A content from its row or its file, in a reader's thread; `None` when it is not whole."""
+        stored = self._engine.read(lambda connection: read_content(connection, number))
+        body = stored.body
+        if body is None and self._bodies is not None:
+            try:
+                body = self._bodies.read(number)
+            except OSError as error:
+                raise trouble_from_os_error(error).error from error
+        return body if body is not None and len(body) == stored.size else None
+
+    def _count(self, connection: Connection, now: datetime) -> SpoolStats:
+        octets = self._engine.octets(connection)
+        if self._bodies is not None:
+            octets += self._bodies.all_octets()
+        return read_stats(connection, now, octets)
+
+    def _free_files(self, numbers: Sequence[int]) -> None:
+        if self._bodies is not None:
+            self._bodies.remove_soon(numbers)
+
+    def _prepare(self, *, sweep: bool) -> None:
+        self._writer.seed_tally((ACCEPTED, *(state.value for state in SETTLED)))
+        if sweep and self._bodies is not None:
+            self._bodies.sweep(
+                lambda numbers: self._engine.read(lambda c: with_content(c, numbers))
+            )
+
+    def _close(self) -> None:
+        self._filers.shutdown()
+        self._readers.shutdown()
+        self._writer.close()
+        self._engine.close()
+
+
+def _open_engine(url: str, exclusive: bool, patience: timedelta) -> Engine:
+    """
+    The engine for a URL.
+
+    Raises:
+        SpoolIncompatible: No engine of ours can have it.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SpoolIncompatible("not an address; write sqlite:////path/to/spool.db") from None
+    backend = parsed.get_backend_name()
+    if backend != "sqlite":
+        raise SpoolIncompatible(
+            f"there is no spool on {backend}; write sqlite:////path/to/spool.db"
+        )
+    if not parsed.database or parsed.database == ":memory:":
+        raise SpoolIncompatible("a spool is a file; write sqlite:////path/to/spool.db")
+    return SqliteEngine.open(Path(parsed.database), exclusive=exclusive, patience=patience)

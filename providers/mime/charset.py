@@ -84,7 +84,9 @@ def text_from(octets: bytes, label: str | None) -> str:
     (`gb2312` for what is GB 18030) tried next. `iso-8859-1` is read as windows-1252, its superset
     in practice.
     """
-    codec = None if label is None else _codec(label)
+    if label is None:
+        return _guess(octets)
+    codec = _codec(label)
     if codec is None or codec == "ascii":
         return _guess(octets)
     if codec in ("latin_1", "cp1252"):
@@ -124,7 +126,7 @@ def _guess(octets: bytes) -> str:
     if octets.isascii():
         if b"\x1b$" in octets and (text := _strictly(octets, "iso2022_jp")) is not None:
             return text
-        return octets.decode("ascii")
+        return str(octets, "ascii")
     if (text := _strictly(octets, "utf_8")) is not None:
         return text
     sample = octets[:_SAMPLE_OCTETS]

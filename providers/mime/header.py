@@ -20,8 +20,8 @@ _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z
 # What mbox files and some pipes put before the first field.
 _FROM_LINE = re.compile(rb">?From [^\n]*+\n")
 _LINE_END = re.compile(rb"\r?\n")
-_FOLD = re.compile(rb"\r?\n(?=[ \t]|\r?\Z)")
-_BREAKS_TO_BLANKS = bytes.maketrans(b"\r\n", b"  ")
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_LINE_BREAK_OCTETS = re.compile(rb"\r\n|[\r\n]")
 _VALUE = re.compile(rb"[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
 
 # RFC 2047, and what is written in its name: blanks inside, any length, `?` left as it is in Q. The
@@ -31,7 +31,7 @@ _ENCODED_WORD = re.compile(
     rb"((?:[^?=]|\?(?!=)|=(?!\?[^=?]))*+)\?="
 )
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
-_LINE_BREAK = re.compile("[\t\n\x0b\x0c\r\x85\u2028\u2029]")
+_LINE_BREAK = re.compile("\r\n|[\t\n\x0b\x0c\r\x85\u2028\u2029]")
 
 
 def header_block(content: bytes) -> bytes:
@@ -91,9 +91,10 @@ def fields(content: bytes, start: int, end: int) -> tuple[list[tuple[bytes, byte
 
 def unfolded(raw: bytes) -> bytes:
     """A raw value on one line (RFC 5322 2.2.3), without the blanks around it."""
+    raw = raw.strip(b" \t\r\n")
     if b"\n" in raw or b"\r" in raw:
-        raw = _FOLD.sub(b"", raw).translate(_BREAKS_TO_BLANKS)
-    return raw.strip(b" \t")
+        raw = _LINE_BREAK_OCTETS.sub(b" ", _FOLD.sub(b"", raw))
+    return raw
 
 
 def decode_field(raw: bytes | str) -> str:
@@ -148,16 +149,17 @@ def _decoded_pieces(octets: bytes) -> Iterator[str]:
         label = word[1].partition(b"*")[0].lower().decode("latin-1")  # RFC 2231 5: a language
         between = octets[at : word.start()]
         apart = not at or between.strip()  # blanks between words are not shown, RFC 2047 6.2
-        if apart or label != charset:
+        if pending and (apart or label != charset):
             yield text_from(bytes(pending), charset)
             pending.clear()
-        if apart:
+        if apart and between:
             yield text_from(between, None)
         charset = label
         pending += _word_octets(word[2], word[3])
         at = word.end()
     yield text_from(bytes(pending), charset)
-    yield text_from(octets[at:], None)
+    if at < len(octets):
+        yield text_from(octets[at:], None)
 
 
 def _word_octets(encoding: bytes, text: bytes) -> bytes:

@@ -99,7 +99,8 @@ def parse_letter(content: bytes) -> ParsedLetter:
 
 
 def _mailboxes(raw: dict[str, list[bytes]], name: str) -> tuple[Mailbox, ...]:
-    return tuple(mailbox for value in raw.get(name, ()) for mailbox in parse_mailboxes(value))
+    """Of all fields of that name, as if they were one."""
+    return parse_mailboxes(b",".join(raw[name])) if name in raw else ()
 
 
 def _joined(parts: list[Part]) -> str | None:

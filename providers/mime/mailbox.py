@@ -21,6 +21,8 @@ _TOKEN = re.compile(
     r"""|(?P<text>\\.|[^"(),:;<>=\\]++|.)""",
     re.DOTALL,
 )
+# Some thousand mailboxes, more than anybody is shown: a bound on what one field can cost.
+_MAX_OCTETS = 256 << 10
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -43,8 +45,10 @@ def parse_mailboxes(raw: bytes) -> tuple[Mailbox, ...]:
 
     Groups are flattened (RFC 5322 3.4), so `undisclosed-recipients:;` gives none. A comment serves
     as the display-name where there is no other. `Doe, Jane <jane@example.com>`, with its comma
-    unquoted, is one mailbox.
+    unquoted, is one mailbox. Of a field beyond 256 KiB the rest is not read.
     """
+    if len(raw) > _MAX_OCTETS:
+        raw = raw[:_MAX_OCTETS].rpartition(b",")[0]
     reader = _Reader()
     for token in _TOKEN.finditer(unfolded(raw).decode("latin-1")):
         reader.take(token)
@@ -91,7 +95,8 @@ class _Reader:
         """
         Keep what was read.
 
-        Words without an address wait for what follows their comma: they may be half a name.
+        Words without an address wait for what follows their comma: they may be half a name. With a
+        comment they are none.
         """
         phrase, comment = _joined(self.phrase), _joined(self.comment)
         if self.angle is not None:
@@ -103,7 +108,7 @@ class _Reader:
             self._keep(*_bare(phrase, _joined(self.written), comment))
         elif phrase:
             self.held.append((phrase, comment))
-        if last:
+        if last or comment:
             self._keep_held()
         for pieces in (self.phrase, self.written, self.comment):
             pieces.clear()

@@ -16,12 +16,13 @@ from providers.mime.header import decode_field, one_line, unfolded
 
 # A parameter, or a word that is none: each match consumes something, so that time stays linear.
 _PARAMETER = re.compile(
-    rb"""[;\s]*+(?:([^\s;="]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"?|([^;"]*+))|[^;\s]++)"""
+    rb"""[;\s]*+(?:([^\s;="]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"?|([^;"]*+))|[^;\s]++|\Z)"""
 )
 _QUOTED_PAIR = re.compile(rb'\\(["\\])')
 _SECTION = re.compile(r"([^*]+)\*(?:(\d{1,4})(\*)?)?\Z")  # RFC 2231 3 and 4: a*, a*0, a*0*
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,127}/[a-z0-9!#$%&'*+.^_`|~-]{1,127}\Z")
 _PATH = re.compile(r"[/\\]")
+_MAX_OCTETS = 64 << 10
 _MAX_FILENAME = 200  # characters; most file systems end at 255 octets
 
 
@@ -32,9 +33,11 @@ def parse_parameters(raw: bytes) -> tuple[str, dict[str, str]]:
     Returns:
         The value before the first parameter in lower case, and the parameters by name in lower
         case, decoded. Of a parameter in both spellings the one of RFC 2231 counts, of a repeated
-        one the first.
+        one the first. Of a field beyond 64 KiB the rest is not read.
     """
-    line = unfolded(raw)
+    if not raw:
+        return "", {}
+    line = unfolded(raw[:_MAX_OCTETS])
     value, blank, rest = line.partition(b";")
     if not blank:
         value, _, rest = line.partition(b" ")  # a forgotten semicolon

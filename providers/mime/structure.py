@@ -119,8 +119,8 @@ class _Reader:
             parameters,
             disposition,
             safe_filename(more.get("filename") or parameters.get("name") or ""),
-            decode_field(values.get(b"id", b"")).strip("<> "),
-            decode_field(values.get(b"transfer-encoding", b"")).lower().partition(";")[0].strip(),
+            decode_field(values[b"id"]).strip("<> ") if b"id" in values else "",
+            _encoding(values.get(b"transfer-encoding", b"")),
             None if start is None else self._content[start:end],
         )
 
@@ -180,3 +180,8 @@ def _before_line_end(content: bytes, begin: int, at: int) -> int:
     if at - 2 >= begin and content[at - 2 : at] == b"\r\n":
         return at - 2
     return max(begin, at - 1)
+
+
+def _encoding(raw: bytes) -> str:
+    """The name of a transfer encoding, without what some put after it."""
+    return decode_field(raw).lower().partition(";")[0].strip()

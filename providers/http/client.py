@@ -105,10 +105,11 @@ class HttpClient:
 
         On cancellation the connection is closed and its place free again.
         """
-        if self._closed:
-            return NoAnswer(Phase.WAIT, "the provider was closed")
-        call = Call(request)
         remaining = deadline - self._clock.monotonic()
+        if self._closed or remaining <= 0:
+            late = "the provider was closed" if self._closed else "the deadline had passed"
+            return NoAnswer(Phase.WAIT, late)
+        call = Call(request)
         try:
             async with asyncio.timeout(remaining), self._places:
                 result = await self._with_any_host(call, remaining)

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import socket
 import struct
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -38,6 +37,7 @@ class HttpListener:
         self._address = (host, port)
         self._state = ServerState()
         self._server: asyncio.Server | None = None
+        self._left = asyncio.Event()
 
     @property
     def port(self) -> int:
@@ -65,20 +65,28 @@ class HttpListener:
         server.close()
         for connection in tuple(self._state.connections):
             connection.transport.abort()
+        while self._state.connections:
+            self._left.clear()
+            await self._left.wait()
         if self._state.tasks:
             await asyncio.wait(tuple(self._state.tasks))
         await server.wait_closed()
 
     def _protocol(self) -> asyncio.Protocol:
-        return _ResettableProtocol(self._config, self._state, {})
+        return _ResettableProtocol(self._config, self._state, self._left)
 
 
 class _ResettableProtocol(HttpToolsProtocol):
     def __init__(
-        self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
+        self, config: uvicorn.Config, server_state: ServerState, left: asyncio.Event
     ) -> None:
-        super().__init__(config, server_state, app_state)
+        super().__init__(config, server_state, {})
         self.logger = _LOG
+        self._left = left
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._left.set()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -69,7 +69,7 @@ class AttemptMaker:
         clock: For records and deadlines.
         chance: Evenly distributed in [0, 1), for the spread of waits.
         emit: Told of every end.
-        due_now: Told the provider that has a letter due at once.
+        expect: Told who has a letter due next, and when.
     """
 
     spool: Spool
@@ -79,7 +79,7 @@ class AttemptMaker:
     clock: Clock
     chance: Callable[[], float]
     emit: Emit
-    due_now: Callable[[str], None]
+    expect: Callable[[str, datetime], None]
 
     async def __call__(self, job: Job, provider: Provider) -> None:
         """
@@ -227,8 +227,8 @@ class AttemptMaker:
                 log.warning("outcome_not_recorded_yet", queue_id=queue_id, reason=error.reason)
                 await self.clock.sleep(_RECORD_AGAIN_S)
         for change in changes:
-            if change.after is State.WAITING:
-                self.due_now(change.provider)
+            if change.due_at is not None:
+                self.expect(change.provider, change.due_at)
         return lost
 
 

@@ -95,7 +95,7 @@ class Dispatcher:
             clock=clock,
             chance=chance,
             emit=emit,
-            due_now=self._due_now,
+            expect=self._expect,
         )
         self._lanes = {
             name: Lane(
@@ -173,10 +173,10 @@ class Dispatcher:
     def _closed(self, in_hand: LetterInHand) -> None:
         self._hand_off_octets -= in_hand.octets
 
-    def _due_now(self, provider: str) -> None:
+    def _expect(self, provider: str, due_at: datetime) -> None:
         lane = self._lanes.get(provider)
         if lane is not None:
-            lane.wake.set()
+            lane.expect(due_at)
 
     async def _feed(self, lane: Lane) -> None:
         """Claim whenever there is room for half a window; look again when woken, or in a while."""
@@ -198,12 +198,19 @@ class Dispatcher:
             return Claimed()
 
     async def _wait(self, lane: Lane) -> None:
+        """Until the lane is woken, the next moment that is known, or it is time to look again."""
+        seconds = _LOOK_AGAIN_S
+        if lane.next_due is not None:
+            until_due = (lane.next_due - self._clock.now()).total_seconds()
+            seconds = max(0.0, min(seconds, until_due))
         try:
-            async with asyncio.timeout(_LOOK_AGAIN_S):
+            async with asyncio.timeout(seconds):
                 await lane.wake.wait()
         except TimeoutError:
             pass
         lane.wake.clear()
+        if lane.next_due is not None and lane.next_due <= self._clock.now():
+            lane.next_due = None
 
     def _add(self, in_hand: LetterInHand) -> None:
         """Put a leased letter's recipients into the lanes of their providers."""

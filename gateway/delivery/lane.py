@@ -77,6 +77,7 @@ class Lane:
         self.provider = provider
         self.name = provider.name
         self.wake = asyncio.Event()
+        self.next_due: datetime | None = None
         self._window = window
         self._attempt = attempt
         self._closed = closed
@@ -138,6 +139,12 @@ class Lane:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
         self._workers.clear()
+
+    def expect(self, due_at: datetime) -> None:
+        """Something is due for this provider at that moment: have the feeder look then."""
+        if self.next_due is None or due_at < self.next_due:
+            self.next_due = due_at
+            self.wake.set()
 
     async def finished(self) -> None:
         """Wait until no attempt is under way."""

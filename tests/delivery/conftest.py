@@ -130,5 +130,5 @@ async def delivery(tmp_path: Path) -> AsyncIterator[Delivery]:
         yield under_test
     finally:
         if under_test.dispatcher is not None:
-            await under_test.dispatcher.drain(5.0)
+            await under_test.dispatcher.drain(0.2)
         await spool.aclose()

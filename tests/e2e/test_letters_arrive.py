@@ -49,8 +49,8 @@ def parts_over_smtp(letter: ReceivedLetter) -> dict[str, Any]:
     assert html is not None
     return {
         "subject": parsed["Subject"],
-        "text": text.get_content(),
-        "html": html.get_content(),
+        "text": text.get_content().replace("\r\n", "\n"),
+        "html": html.get_content().replace("\r\n", "\n"),
         "reply_to": parsed["Reply-To"],
         "files": [
             (part.get_filename(), part.get_content_type(), part.get_payload(decode=True))
@@ -77,7 +77,8 @@ async def test_by_smarthost(sandbox: Sandbox, make_gateway: MakeGateway, client:
     await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1)
     (letter,) = sandbox.letterbox.letters
     assert letter.content.startswith(b"Received: from ")
-    assert letter.content.endswith(sent.split(b"\r\n\r\n", 1)[1].rstrip(b"\r\n") + b"\r\n")
+    body = sent.partition(b"\r\n\r\n")[2]
+    assert letter.content.partition(b"\r\n\r\n")[2].startswith(body)  # swaks ends it twice
     assert parts_over_smtp(letter) == {
         "subject": SUBJECT,
         "text": TEXT,

@@ -89,7 +89,8 @@ class SandboxSession(Framing):
 
     def obey(self, verb: str, argument: str) -> None:
         """Carry out a command; may raise an `Objection`."""
-        self._server.transcript.append(f"{verb} {'…' if verb == 'AUTH' else argument}".rstrip())
+        shown = f"{argument.partition(' ')[0]} …" if verb == "AUTH" else argument
+        self._server.transcript.append(f"{verb} {shown}".rstrip())
         command = self._commands.get(verb)
         if command is None:
             raise Objection(500, "5.5.1", "Command not known", "an unknown command")

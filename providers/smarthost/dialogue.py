@@ -162,17 +162,16 @@ class Dialogue(asyncio.Protocol):
         if self._trouble is not None:
             return
         try:
-            replies = self._reader.feed(data)
+            for reply in self._reader.feed(data):
+                if self._expected == 0:
+                    # Many a server says 421 behind the last reply it gives: that one still counts.
+                    self._fail(ConnectionLost(f"the server said unasked: {reply}"))
+                    return
+                self._expected -= 1
+                self._replies.append(reply)
         except UnreadableReply as error:
             self._fail(error)
-            return
-        self._expected -= len(replies)
-        if self._expected < 0:
-            self._fail(ConnectionLost(f"the server said unasked: {replies[-1]}"))
-            return
-        if replies:
-            self._replies.extend(replies)
-            self._wake()
+        self._wake()
 
     def eof_received(self) -> bool:
         """The server will say no more: close."""

@@ -8,6 +8,7 @@ Sans-IO: bytes in, `Reply` values out. Bounded: what is kept of an unfinished re
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from providers.smarthost.replies import Reply, one_line
 
@@ -34,20 +35,19 @@ class ReplyReader:
         self._lines: list[str] = []  # of an unfinished reply
         self._size = 0  # octets of these lines
 
-    def feed(self, data: bytes) -> list[Reply]:
+    def feed(self, data: bytes) -> Iterator[Reply]:
         """
-        Take octets; the replies that they complete.
+        Take octets; yields the replies that they complete, and must be exhausted.
 
         A line may end in a bare LF, as RFC 5321 does not allow but some servers do.
 
         Raises:
             UnreadableReply: A line does not begin with a code, the codes within a reply differ, or
-                it exceeds `MAX_REPLY` octets.
+                it exceeds `MAX_REPLY` octets. The replies before it were yielded.
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
-        replies = []
         for line in lines:
-            self._size += len(line)
+            self._size += len(line) + 1
             if self._size > MAX_REPLY:
                 raise UnreadableReply(f"a reply without an end: {_shown(line)}")
             match = _LINE.match(line.removesuffix(b"\r"))
@@ -59,12 +59,12 @@ class ReplyReader:
             self._code = int(code)
             self._lines.append("" if text is None else text.decode("utf-8", "replace"))
             if mark != b"-":
-                replies.append(Reply(self._code, tuple(self._lines)))
+                reply = Reply(self._code, tuple(self._lines))
                 self._lines = []
                 self._size = 0
+                yield reply
         if self._size + len(self._rest) > MAX_REPLY:
             raise UnreadableReply(f"a reply without an end: {_shown(self._rest)}")
-        return replies
 
 
 def _shown(line: bytes) -> str:

@@ -176,7 +176,10 @@ def outcome_from_garbage(phase: Phase, diagnostic: str) -> DeliveryOutcome:
     """The server answered, and what it said is no reply that fits."""
     if phase is Phase.CONTENT:
         return DeliveryOutcome(Kind.UNCERTAIN, Scope.RECIPIENT, "4.5.0", one_line(diagnostic))
-    return DeliveryOutcome(Kind.DEFERRED, Scope.PROVIDER, "4.5.0", one_line(diagnostic))
+    cause = Cause.UNREACHABLE if phase in _OPENING else Cause.OTHER
+    return DeliveryOutcome(
+        Kind.DEFERRED, Scope.PROVIDER, "4.5.0", one_line(diagnostic), cause=cause
+    )
 
 
 def outcome_from_silence(phase: Phase, status: str, diagnostic: str) -> DeliveryOutcome:

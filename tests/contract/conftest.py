@@ -8,16 +8,23 @@ gateway uses: their transports differ where it matters, in closing and in flow c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 import uvloop
 
 from gateway.clock import SystemClock
+from providers.contract.clock import Clock
+from providers.sandbox.faults import FaultPlan
+from providers.sandbox.letterbox import Letterbox
+from providers.sandbox.smarthost import SandboxSmarthost
+from providers.smarthost import Smarthost, SmarthostSettings
 from tests.contract.provider_harness import ProviderHarness
 
+PASSWORD = "dummy-key-5f0c2a"
 KINDS = ("smarthost", "smarthost_pipelining", "rest_v1", "form_v2")
 
 _PACKAGE = "tests.contract.harnesses"
@@ -46,3 +53,36 @@ async def harness(request: pytest.FixtureRequest) -> AsyncIterator[ProviderHarne
     await harness.start()
     yield harness
     await harness.stop()
+
+
+@pytest.fixture
+async def smarthost(clock: SystemClock) -> AsyncIterator[Callable[..., Smarthost]]:
+    """Build adapters for a port on loopback, by default without TLS and AUTH; closed at the end."""
+    built = []
+
+    def build(port: int, clock: Clock = clock, **settings: Any) -> Smarthost:
+        given = {"host": "127.0.0.1", "port": port, "tls": "off", "hostname": "gw.example.com"}
+        built.append(Smarthost("main", SmarthostSettings(**(given | settings)), clock))
+        return built[-1]
+
+    yield build
+    for provider in built:
+        await provider.aclose()
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Callable[..., Awaitable[SandboxSmarthost]]]:
+    """Start imitated smarthosts, by default without AUTH; clients must not break its rules."""
+    started = []
+
+    async def start(**options: Any) -> SandboxSmarthost:
+        given = {"username": "account@example.com", "password": PASSWORD, "require_auth": False}
+        server = SandboxSmarthost(Letterbox(), FaultPlan(), **(given | options))
+        await server.start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        await server.stop()
+        assert server.violations == []

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import postfix, report, rounds
+from bench import postfix, report, rounds, sampling
 from bench.relays import CHECKOUT, Relay, parse_relay
 from bench.workloads import WORKLOADS, Workload
 
@@ -32,12 +32,12 @@ Makers = dict[str, Callable[[], Relay]]
 def main() -> int:
     """Run it; 1 when a relay failed, lost a letter or sent one twice."""
     options = _options()
-    without = "left out" if options.no_postfix else postfix.reason_without()
+    without = "left out" if options.no_postfix else postfix.reason_without(options.folder)
     if without:
         _say(f"without Postfix ({without}): load and sink are the bench's own, and no ratios")
     makers = _makers(options.relay or ["mailquay", "postfix"], with_postfix=not without)
-    facts = report.machine(without)
     with _workspace(options.folder) as folder:
+        facts = report.machine(folder, without)
         try:
             results = uvloop.run(_run(options, makers, folder, own_tools=bool(without)))
         except asyncio.CancelledError:
@@ -72,12 +72,15 @@ def _options() -> argparse.Namespace:
         default=CHECKOUT / "var",
         help="relays keep their files below it, so it must be on a disk (default: var)",
     )
+    add("--profile", action="store_true", help="also where the time goes, by py-spy on the path")
     add("--json", action="store_true", help="JSON, with every round")
     options = parser.parse_args()
     try:
         _makers(options.relay or [], with_postfix=True)
     except ValueError as error:
         parser.error(str(error))
+    if options.profile and (reason := sampling.reason_without()):
+        parser.error(f"--profile: {reason}")
     return options
 
 
@@ -103,6 +106,7 @@ def _makers(words: Sequence[str], *, with_postfix: bool) -> Makers:
 @contextlib.contextmanager
 def _workspace(parent: Path) -> Iterator[Path]:
     """A folder below `parent` for the time of the block."""
+    made = not parent.exists()
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent)).resolve()
     try:
@@ -110,8 +114,9 @@ def _workspace(parent: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder)
-        with contextlib.suppress(OSError):  # it holds something else
-            parent.rmdir()
+        if made:
+            with contextlib.suppress(OSError):  # somebody else has begun to use it
+                parent.rmdir()
 
 
 async def _run(
@@ -131,6 +136,7 @@ async def _run(
             rounds=options.reps,
             folder=place,
             own_tools=own_tools,
+            profile=options.profile,
             say=_say,
         )
         results.append((workload, accounts))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 from asyncio.subprocess import DEVNULL, STDOUT, Process, create_subprocess_exec
 from collections.abc import Sequence
@@ -79,12 +80,12 @@ class Child:
         if self._process.returncode != 0:
             raise ChildFailed(f"{self._name} failed: {self.last_words()}")
 
-    async def stop(self) -> None:
-        """Ask it to end, and make it end when it does not."""
+    async def stop(self, ask: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to end by a signal, and make it end when it does not."""
         if self._process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
+            self._process.send_signal(ask)
         try:
             async with asyncio.timeout(_STOPS_WITHIN_S):
                 await self._process.wait()

@@ -60,9 +60,9 @@ postlog    unix-dgram n - n -     1   postlogd
 """
 
 
-def reason_without() -> str:
+def reason_without(folder: Path) -> str:
     """
-    Why Postfix cannot take part, empty when it can; installs it where that is possible.
+    Why Postfix cannot have an instance below `folder`, empty when it can; installs it if need be.
 
     Installed is Debian's package, as root, with "No configuration": its unit starts nothing without
     a main.cf, now or at the next boot, and a policy that denies starts is in place meanwhile.
@@ -70,6 +70,9 @@ def reason_without() -> str:
     """
     if os.geteuid() != 0:
         return "Postfix needs root"
+    closed = [path for path in folder.resolve().parents if not path.stat().st_mode & 0o001]
+    if closed:
+        return f"its users cannot get into {closed[-1]}; name another place by --folder"
     if _installed():
         return ""
     if shutil.which("apt-get") is None:

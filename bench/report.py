@@ -9,6 +9,8 @@ import platform
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from operator import itemgetter
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -22,11 +24,18 @@ Results = Sequence[tuple[Workload, Sequence[Account]]]
 _NOT_COMPARED = {"late"}
 
 
-def machine(without_postfix: str) -> dict[str, object]:
-    """What the figures are taken on; `without_postfix` is why it takes no part, or empty."""
+def machine(folder: Path, without_postfix: str) -> dict[str, object]:
+    """
+    What the figures are taken on.
+
+    Args:
+        folder: Where relays keep their letters.
+        without_postfix: Why Postfix takes no part, or empty.
+    """
     return {
         "cores": len(os.sched_getaffinity(0)),
         "load average": round(os.getloadavg()[0], 2),
+        "files on": _file_system(folder),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "postfix": without_postfix or postfix.version(),
@@ -85,6 +94,13 @@ def _ratios(account: Account, yardstick: Account | None) -> dict[str, float]:
     } | {"peak PSS": account.peak_octets / yardstick.peak_octets}
 
 
+def _file_system(folder: Path) -> str:
+    """Its kind, as `ext4`; `tmpfs` means that syncing cost nothing."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    within = [(len(point), kind) for point, kind in mounts if folder.is_relative_to(point)]
+    return max(within, key=itemgetter(0))[1]
+
+
 def _table(accounts: Sequence[Account]) -> Table:
     names = next((account.figures for account in accounts if account.rounds), ())
     yardstick = _yardstick(accounts)
@@ -120,6 +136,9 @@ def _remarks(workload: Workload, accounts: Sequence[Account]) -> Iterator[str]:
     for account in accounts:
         if account.failure:
             yield f"{account.relay} is out after {len(account.rounds)} rounds: {account.failure}"
+        if account.profile:
+            yield f"{account.relay}: {account.profile[0]}"
+            yield from account.profile[1:]
     for account in accounts:
         ratios = _ratios(account, _yardstick(accounts))
         if account.relay.startswith("mailquay") and ratios:

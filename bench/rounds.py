@@ -14,13 +14,15 @@ import gc
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import measure
 from bench.child import ChildFailed
 from bench.load import LoadFailed, open_loop, own_clients, smtp_source
-from bench.relays import Relay
+from bench.relays import Mailquay, Relay
+from bench.sampling import sampled
 from bench.sink import OwnSink, Sink, SmtpSink
 from bench.workloads import Workload
 
@@ -45,6 +47,7 @@ class Account:
             nobody knows how many were answered.
         duplicated: Letters that came again.
         failure: Why it is out, empty when it is not.
+        profile: Where its time went, in lines; empty when it was not sampled.
     """
 
     relay: str
@@ -55,6 +58,11 @@ class Account:
     lost: int | None = 0
     duplicated: int | None = 0
     failure: str = ""
+    profile: list[str] = field(default_factory=list)
+
+    def see_memory(self, octets: int) -> None:
+        """Remember the most."""
+        self.peak_octets = max(self.peak_octets, octets)
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -87,6 +95,7 @@ async def run(
     rounds: int,
     folder: Path,
     own_tools: bool,
+    profile: bool,
     say: Callable[[str], None],
 ) -> tuple[Account, ...]:
     """
@@ -98,6 +107,7 @@ async def run(
         rounds: Timed rounds of each.
         folder: Where relays keep their files; it exists and is empty.
         own_tools: Whether load and sink are ours even for a closed loop; an open loop's always are.
+        profile: Whether to sample one more round of each Mailquay.
         say: Told how it goes.
 
     Returns:
@@ -113,8 +123,11 @@ async def run(
         for number in range(rounds + 1):
             for contender in contenders:
                 if not contender.account.failure:
-                    await contender.round(timed=number > 0)
+                    await (contender.timed_round() if number else contender.first_round())
                     say(f"{workload.name} {number}/{rounds} {contender.told()}")
+        for contender in contenders:
+            if profile and not contender.account.failure:
+                await contender.sampled_round()
     return tuple(contender.account for contender in contenders)
 
 
@@ -150,29 +163,27 @@ class _Contender:
         finally:
             await self._sink.stop()
 
-    async def round(self, *, timed: bool) -> None:
-        """One round; figures or failure go to the account."""
-        account, pid, letters = self.account, self._relay.pid, self._workload.load.letters
+    async def first_round(self) -> None:
+        """Wakes what starts late, and watches memory."""
         peak = measure.Peak()
-        before_s, before = measure.cpu_seconds(pid), self._sink.count
-        try:
-            async with asyncio.timeout(_ROUND_WITHIN_S), contextlib.AsyncExitStack() as stack:
-                if not timed:
-                    await stack.enter_async_context(measure.watched(pid, peak))
-                figures = await self._load()
-        except TimeoutError:
-            came = self._sink.count - before
-            account.failure = f"{came} of {letters} letters in {_ROUND_WITHIN_S:g} s"
-            return
-        except (ChildFailed, LoadFailed, OSError) as error:
-            account.failure = str(error)
-            return
-        await measure.settled(pid, _SETTLES_WITHIN_S)
-        peak.see(measure.pss_octets(pid))
-        account.peak_octets = max(account.peak_octets, peak.octets)
-        used_s = measure.cpu_seconds(pid) - before_s
-        if timed:
-            account.rounds.append({**figures, "CPU s/1000": used_s * 1000 / letters})
+        await self._round(measure.watched(self._relay.pid, peak))
+        self.account.see_memory(peak.octets)
+
+    async def timed_round(self) -> None:
+        """Its figures go to the account."""
+        pid = self._relay.pid
+        before_s = measure.cpu_seconds(pid)
+        figures = await self._round(contextlib.nullcontext())
+        if figures:
+            used_s = measure.cpu_seconds(pid) - before_s
+            per_1000 = used_s * 1000 / self._workload.load.letters
+            self.account.rounds.append({**figures, "CPU s/1000": per_1000})
+            self.account.see_memory(measure.pss_octets(pid))
+
+    async def sampled_round(self) -> None:
+        """Where its time goes, for a relay whose stacks can be read."""
+        if isinstance(self._relay, Mailquay):
+            await self._round(sampled(self._relay.pid, self._folder, self.account.profile))
 
     def told(self) -> str:
         """The last round in a line."""
@@ -193,6 +204,22 @@ class _Contender:
         self.account.started_s = time.perf_counter() - began
         await measure.settled(self._relay.pid, _SETTLES_WITHIN_S)
         self.account.idle_octets = measure.pss_octets(self._relay.pid)
+
+    async def _round(self, around: AbstractAsyncContextManager[None]) -> Figures:
+        """The load within `around`, until all is quiet; failure, and no figures, when it fails."""
+        before = self._sink.count
+        try:
+            async with asyncio.timeout(_ROUND_WITHIN_S), around:
+                figures = await self._load()
+        except TimeoutError:
+            came, letters = self._sink.count - before, self._workload.load.letters
+            self.account.failure = f"{came} of {letters} letters in {_ROUND_WITHIN_S:g} s"
+            return {}
+        except (ChildFailed, LoadFailed, OSError) as error:
+            self.account.failure = str(error)
+            return {}
+        await measure.settled(self._relay.pid, _SETTLES_WITHIN_S)
+        return figures
 
     async def _load(self) -> Figures:
         first, self._sent = self._sent or 0, None

@@ -123,13 +123,13 @@ class OwnSink:
         """Letter number: when its last octet came first, as `time.perf_counter` tells it."""
         self._copies: Counter[int] = Counter()
         self._server: asyncio.Server | None = None
-        self._sessions: set[_SinkSession] = set()
+        self._sessions: set[SinkSession] = set()
         self._awaited: tuple[int, asyncio.Future[float]] | None = None
 
     async def start(self) -> None:
         """Listen on a free port."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._session, "127.0.0.1", 0, backlog=200)
+        self._server = await loop.create_server(self.session, "127.0.0.1", 0, backlog=200)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def wait_for(self, count: int) -> float:
@@ -151,8 +151,9 @@ class OwnSink:
                 session.abort()
             await self._server.wait_closed()
 
-    def _session(self) -> _SinkSession:
-        return _SinkSession(self._take, self._sessions)
+    def session(self) -> SinkSession:
+        """What answers one connection."""
+        return SinkSession(self._take, self._sessions)
 
     def _take(self, number: int) -> None:
         now = time.perf_counter()
@@ -166,10 +167,10 @@ class OwnSink:
                 future.set_result(now)
 
 
-class _SinkSession(asyncio.Protocol):
+class SinkSession(asyncio.Protocol):
     """One connection of a relay; says yes to everything."""
 
-    def __init__(self, take: Callable[[int], None], sessions: set[_SinkSession]) -> None:
+    def __init__(self, take: Callable[[int], None], sessions: set[SinkSession]) -> None:
         self._take = take
         self._sessions = sessions
         self._line = b""  # a command that has not ended yet

@@ -38,18 +38,24 @@ class Engine(Protocol):
 
     Attributes:
         dialect: Statements are compiled for it.
+        begin: What opens a transaction of the writer.
         shared: Several gateways may have it open at once; leases then lapse by themselves alone.
         shard: Which rows of the tally this process adds to.
         large: The folder for large contents; `None` keeps all in the tables.
     """
 
     dialect: Dialect
+    begin: str
     shared: bool
     shard: int
     large: Path | None
 
     def writer(self) -> Connection:
-        """A new connection for the writer thread; what its commit returns for has been synced."""
+        """
+        A new connection for the writer thread, on which only BEGIN begins a transaction.
+
+        When COMMIT returns, everything has been synced.
+        """
         ...
 
     def read(self, ask: Callable[[Connection], R]) -> R:

@@ -9,10 +9,9 @@ are touched: that is the fence against a holder that was too slow. Sits on `tran
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import select, update
 
@@ -34,8 +33,7 @@ from gateway.spool.transaction import Transaction
 _NO_KEYS: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """A letter as rows; `body` is `None` when it lies in a file."""
 
     number: int
@@ -44,8 +42,7 @@ class Admission:
     recipients: list[Values]
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(NamedTuple):
     """One change as rows: the new state behind its fence, and what the story gets."""
 
     number: int
@@ -105,7 +102,7 @@ class Passage:
                 start.key,
                 self._token,
                 start.attempt - 1,
-                start.before.value,
+                str(start.before),
             )
             for start in starts
         ]
@@ -142,45 +139,36 @@ class Passage:
     @staticmethod
     def start(tx: Transaction, many: Sequence[Sequence[Values]]) -> Sequence[frozenset[int]]:
         """Mark recipients as being sent; the keys that are not ours any more."""
-        cursor, statement = tx.cursor, tx.statements.start
-        results = []
-        for starts in many:
-            lost = []
-            for values in starts:
-                cursor.execute(statement, values)
-                if cursor.rowcount != 1:
-                    lost.append(values[5])
-            results.append(frozenset(lost) if lost else _NO_KEYS)
-        return results
+        rows = [values for one in many for values in one]
+        missed = tx.missed(tx.statements.start, rows)
+        return _by_call([len(one) for one in many], {place: rows[place][5] for place in missed})
 
     @staticmethod
     def record(tx: Transaction, many: Sequence[Sequence[Recording]]) -> Sequence[frozenset[int]]:
         """Write next states and stories, drop contents; the keys that are not ours any more."""
-        cursor, statements = tx.cursor, tx.statements
-        results, attempts, notes = [], [], []
+        recordings = [recording for one in many for recording in one]
+        missed = tx.missed(tx.statements.record, [recording.values for recording in recordings])
+        attempts: list[Values] = []
+        notes: list[Values] = []
         settled: dict[int, None] = {}
-        counted: Counter[str] = Counter()
-        for recordings in many:
-            lost = []
-            for recording in recordings:
-                cursor.execute(statements.record, recording.values)
-                if cursor.rowcount != 1:
-                    lost.append(recording.key)
-                    _tell_late(tx, recording)
-                    continue
-                if recording.settles:
-                    settled[recording.number] = None
-                    counted[recording.settles] += 1
-                if recording.attempt is not None:
-                    attempts.append(recording.attempt)
-                notes += recording.notes
-            results.append(frozenset(lost) if lost else _NO_KEYS)
-        cursor.executemany(statements.insert_attempt, attempts)
-        cursor.executemany(statements.insert_note, notes)
-        for state, number in counted.items():
-            tx.count(state, number)
-        tx.drop_settled_contents(settled)
-        return results
+        for place, recording in enumerate(recordings):
+            if place in missed:
+                _tell_late(tx, recording)
+                continue
+            if recording.settles:
+                settled[recording.number] = None
+                tx.count(recording.settles, 1)
+            if recording.attempt is not None:
+                attempts.append(recording.attempt)
+            notes += recording.notes
+        tx.cursor.executemany(tx.statements.insert_attempt, attempts)
+        if notes:
+            tx.cursor.executemany(tx.statements.insert_note, notes)
+        if settled:
+            tx.drop_settled_contents(settled)
+        return _by_call(
+            [len(one) for one in many], {place: recordings[place].key for place in missed}
+        )
 
     @staticmethod
     def renew(tx: Transaction, many: Sequence[Sequence[Values]]) -> Sequence[None]:
@@ -202,7 +190,7 @@ class Passage:
         number, key, ended = number_of(change.queue_id), change.key, change.ended
         settled = after in SETTLED
         values = (
-            after.value,
+            str(after),
             int(settled),
             change.provider,
             joined(change.excluded),
@@ -214,17 +202,29 @@ class Passage:
             key,
             self._token,
             change.attempts,
-            before.value,
+            str(before),
         )
         at = now if ended is None else ended.ended_at
         return Recording(
             number,
             key,
             values,
-            after.value if settled else "",
+            str(after) if settled else "",
             None if ended is None else attempt_values(number, key, change.attempts, ended),
             [(number, micros_from_moment(at), key, line) for line in change.notes],
         )
+
+
+def _by_call(lengths: Sequence[int], lost: Mapping[int, int]) -> Sequence[frozenset[int]]:
+    """The lost keys of each call, from lost keys by place in the row of all calls."""
+    if not lost:
+        return [_NO_KEYS] * len(lengths)
+    results, start = [], 0
+    for length in lengths:
+        places = range(start, start + length)
+        results.append(frozenset(key for place, key in lost.items() if place in places))
+        start += length
+    return results
 
 
 def tell_attempt(tx: Transaction, values: Values) -> None:

@@ -2,7 +2,8 @@
 Rows to values and back: the only place that knows how a value looks in a column.
 
 Pure. Sits on `protocol`, `domain` and the contract. What goes in is built in the order of the
-columns (`statements`); what comes out is read by name.
+columns (`statements`), words by `str`, which is several times quicker than an enum's `value`; what
+comes out is read by name.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ def message_values(number: int, letter: NewLetter) -> Values:
         number,
         micros_from_moment(letter.arrival),
         None if reverse_path is None else reverse_path.text,
-        envelope.body.value,
+        str(envelope.body),
         int(envelope.smtputf8),
-        None if envelope.ret is None else envelope.ret.value,
+        None if envelope.ret is None else str(envelope.ret),
         envelope.envid,
         letter.listener,
         letter.client,
@@ -123,8 +124,8 @@ def attempt_values(number: int, key: int, attempt: int, ended: AttemptEnd) -> Va
         ended.provider,
         micros_from_moment(ended.started_at),
         micros_from_moment(ended.ended_at),
-        outcome.kind.value,
-        outcome.scope.value,
+        str(outcome.kind),
+        str(outcome.scope),
         outcome.status,
         outcome.diagnostic,
         outcome.provider_message_id,

@@ -20,7 +20,6 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, create_engine, event, text, update
-from sqlalchemy import Engine as Pool
 from sqlalchemy.pool import NullPool, QueuePool
 
 from gateway.errors import SpoolError, SpoolFull, SpoolIncompatible, SpoolUnavailable
@@ -73,6 +72,7 @@ class SqliteEngine:
         exclusive: This process is the one gateway that has it.
     """
 
+    begin = "BEGIN IMMEDIATE"  # a later lock would let two writers meet half-way
     shared = False
     shard = 0
 
@@ -82,8 +82,15 @@ class SqliteEngine:
         self.exclusive = exclusive
         self._patience_s = patience.total_seconds()
         self._lock: int | None = None
-        self._writers = self._pool(self._connect_writer, "BEGIN IMMEDIATE", NullPool)
-        self._readers = self._pool(self._connect_reader, "BEGIN", QueuePool)
+        self._writers = create_engine("sqlite://", creator=self._connect_writer, poolclass=NullPool)
+        self._readers = create_engine(
+            "sqlite://",
+            creator=self._connect_reader,
+            poolclass=QueuePool,
+            pool_size=READERS,
+            max_overflow=0,
+        )
+        event.listen(self._readers, "begin", _begin_snapshot)
         self.dialect = self._writers.dialect
 
     @classmethod
@@ -181,9 +188,11 @@ class SqliteEngine:
 
     def _prepare(self) -> None:
         # Asked before the first pragma is set: a database of somebody else stays as it is.
-        pool = self._pool(self._connect, "BEGIN IMMEDIATE", NullPool)
-        with pool.connect() as connection, connection.begin():
+        plain = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        with plain.connect() as connection:
+            connection.exec_driver_sql(self.begin)
             prepare_store(connection, may_change=self.exclusive)
+            connection.exec_driver_sql("COMMIT")
         with self.writer() as connection:
             mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
         if mode != "wal":
@@ -202,22 +211,6 @@ class SqliteEngine:
             if self.trouble_from(error) is not None:
                 connection.invalidate(error)
             raise
-
-    def _pool(
-        self,
-        connect: Callable[[], sqlite3.Connection],
-        begin: str,
-        kind: type[NullPool | QueuePool],
-    ) -> Pool:
-        bounds = {"pool_size": READERS, "max_overflow": 0} if kind is QueuePool else {}
-        pool = create_engine("sqlite://", creator=connect, poolclass=kind, **bounds)
-
-        @event.listens_for(pool, "begin")
-        def begin_transaction(connection: Connection) -> None:
-            # The driver's own BEGIN comes late and lets two writers meet half-way.
-            connection.connection.cursor().execute(begin)
-
-        return pool
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -287,6 +280,11 @@ def _from_os_error(error: OSError, path: Path) -> SpoolError:
 def _is_no_database(error: Exception) -> bool:
     code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
     return bool(code & 0xFF == sqlite3.SQLITE_NOTADB)
+
+
+def _begin_snapshot(connection: Connection) -> None:
+    # Left to itself, the driver begins none for reading.
+    connection.exec_driver_sql("BEGIN")
 
 
 def _text_or_surrogates(octets: bytes) -> str:

@@ -94,11 +94,16 @@ class Statements:
             *identity,
             "of_state",
         )
-        self.settled_content = compiled(
-            select(content.c.body.is_(None)).where(
-                content.c.message_id == bindparam("of_content"),
-                ~exists().where(recipient.c.message_id == bindparam("of_message_id"), UNSETTLED),
-            ),
+        settled_content = (
+            content.c.message_id == bindparam("of_content"),
+            ~exists().where(recipient.c.message_id == bindparam("of_message_id"), UNSETTLED),
+        )
+        self.delete_settled_content = compiled(
+            delete(content).where(*settled_content, content.c.body.is_not(None)),
+            *("of_content", "of_message_id"),
+        )
+        self.settled_content_in_file = compiled(
+            select(content.c.message_id).where(*settled_content, content.c.body.is_(None)),
             *("of_content", "of_message_id"),
         )
         self.delete_content = compiled(

@@ -8,15 +8,18 @@ Belongs to the writer thread. Sits on `engine` and `statements`; what is written
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from gateway.spool.engine import Engine
+from gateway.spool.rows import Values
 from gateway.spool.schema import tally
 from gateway.spool.statements import Statements
+
+_NONE: frozenset[int] = frozenset()
 
 
 class Transaction:
@@ -31,9 +34,9 @@ class Transaction:
 
     __slots__ = ("_counted", "_freed_files", "connection", "cursor", "statements")
 
-    def __init__(self, connection: Connection, statements: Statements) -> None:
+    def __init__(self, connection: Connection, cursor: DBAPICursor, statements: Statements) -> None:
         self.connection = connection
-        self.cursor: DBAPICursor = connection.connection.cursor()
+        self.cursor = cursor
         self.statements = statements
         self._counted: Counter[str] = Counter()
         self._freed_files: list[int] = []
@@ -42,18 +45,43 @@ class Transaction:
         """Add to the tally, once for the whole transaction."""
         self._counted[name] += number
 
-    def drop_settled_contents(self, letters: Iterable[int]) -> None:
+    def missed(self, statement: str, rows: Sequence[Values]) -> frozenset[int]:
+        """
+        Run a statement that changes one row or none for each of `rows`.
+
+        Returns:
+            The places in `rows` where it changed none: the fence did not let it.
+        """
+        cursor = self.cursor
+        if len(rows) > 1:
+            # Nearly always all are hit, and the driver tells only how many were.
+            cursor.execute("SAVEPOINT several")
+            cursor.executemany(statement, rows)
+            hit = cursor.rowcount
+            cursor.execute("RELEASE several" if hit == len(rows) else "ROLLBACK TO several")
+            if hit == len(rows):
+                return _NONE
+        missed = []
+        for place, values in enumerate(rows):
+            cursor.execute(statement, values)
+            if cursor.rowcount != 1:
+                missed.append(place)
+        return frozenset(missed) if missed else _NONE
+
+    def drop_settled_contents(self, letters: Collection[int]) -> None:
         """Delete the content of those of these letters that have no unsettled recipient left."""
         cursor, statements = self.cursor, self.statements
-        dropped: list[tuple[int]] = []
-        for number in letters:
-            cursor.execute(statements.settled_content, (number, number))
-            found = cursor.fetchone()
-            if found is not None:
-                dropped.append((number,))
-                if found[0]:
-                    self._freed_files.append(number)
-        cursor.executemany(statements.delete_content, dropped)
+        numbers = [(number, number) for number in letters]
+        cursor.executemany(statements.delete_settled_content, numbers)
+        if cursor.rowcount == len(numbers):
+            return
+        filed = []
+        for both in numbers:
+            cursor.execute(statements.settled_content_in_file, both)
+            if cursor.fetchone() is not None:
+                filed.append(both[0])
+        cursor.executemany(statements.delete_content, [(number,) for number in filed])
+        self._freed_files += filed
 
     def finish(self, shard: int) -> list[int]:
         """Write the tally; returns the letters whose files may go after the commit."""
@@ -69,6 +97,8 @@ class Writer:
     """
     Opens transactions on one connection, a new one after the store was ill.
 
+    BEGIN and COMMIT go by the driver's cursor: by SQLAlchemy they would cost several times as much.
+
     Args:
         engine: The database.
         statements: Compiled for it.
@@ -81,7 +111,7 @@ class Writer:
         self._engine = engine
         self._statements = statements
         self._free_files = free_files
-        self._connection: Connection | None = None
+        self._open: tuple[Connection, DBAPICursor] | None = None
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
@@ -91,16 +121,14 @@ class Writer:
         Raises whatever the database raises, at leaving too; `Engine.trouble_from` reads it.
         """
         try:
-            if self._connection is None:
-                self._connection = self._engine.writer()
-            with self._connection.begin():
-                transaction = Transaction(self._connection, self._statements)
-                yield transaction
-                freed = transaction.finish(self._engine.shard)
+            connection, cursor = self._open or self._connect()
+            cursor.execute(self._engine.begin)
+            transaction = Transaction(connection, cursor, self._statements)
+            yield transaction
+            freed = transaction.finish(self._engine.shard)
+            cursor.execute("COMMIT")
         except Exception as error:
-            trouble = self._engine.trouble_from(error)
-            if trouble is not None and trouble.ill:
-                self._disconnect()
+            self._undo(error)
             raise
         if freed:
             self._free_files(freed)
@@ -119,10 +147,22 @@ class Writer:
                 )
 
     def close(self) -> None:
-        """Close the connection."""
-        self._disconnect()
+        """Close the connection; the next transaction opens another."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened[0].close()
 
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+    def _connect(self) -> tuple[Connection, DBAPICursor]:
+        connection = self._engine.writer()
+        self._open = connection, connection.connection.cursor()
+        return self._open
+
+    def _undo(self, error: Exception) -> None:
+        trouble = self._engine.trouble_from(error)
+        if self._open is None:
+            return
+        if trouble is None or not trouble.ill:
+            with suppress(Exception):
+                self._open[1].execute("ROLLBACK")
+                return
+        self.close()  # a new connection has no transaction open, whatever became of this one

@@ -114,7 +114,7 @@ class SandboxSmarthost:
         self._server: asyncio.Server | None = None
         self._sessions: set[SandboxSession] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._all_closed = asyncio.Event()
+        self._session_closed = asyncio.Event()
 
     @property
     def port(self) -> int:
@@ -147,11 +147,15 @@ class SandboxSmarthost:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for session in tuple(self._sessions):
             session.abort()
-        while self._sessions:
-            self._all_closed.clear()
-            await self._all_closed.wait()
+        await self.clients_gone()
         await self._server.wait_closed()
         self._server = None
+
+    async def clients_gone(self) -> None:
+        """Wait until no client is connected."""
+        while self._sessions:
+            self._session_closed.clear()
+            await self._session_closed.wait()
 
     # What a session asks and tells.
 
@@ -163,7 +167,7 @@ class SandboxSmarthost:
     def closed(self, session: SandboxSession) -> None:
         """A client is gone."""
         self._sessions.discard(session)
-        self._all_closed.set()
+        self._session_closed.set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run beside the sessions, at most until `stop`."""

@@ -120,6 +120,16 @@ async def open_connection(
         raise
 
 
+class _Smtp(aiosmtplib.SMTP):
+    """aiosmtplib's client, whose every failure ends in `close`."""
+
+    def close(self) -> None:
+        # A polite end of TLS waits half a minute for a peer that may have died.
+        if self.transport is not None:
+            cast("asyncio.Transport", self.transport).abort()
+        super().close()
+
+
 class _Opening:
     """One attempt; `phase` is the step that is being taken."""
 
@@ -127,7 +137,7 @@ class _Opening:
         self._settings = settings
         self.phase = Phase.CONNECT
         # Without a time-out of its own at each step: the whole has one.
-        self._smtp = aiosmtplib.SMTP(
+        self._smtp = _Smtp(
             hostname=settings.host,
             port=settings.port,
             local_hostname=settings.hostname,
@@ -147,8 +157,6 @@ class _Opening:
         return self._hand_over()
 
     def abort(self) -> None:
-        if self._smtp.transport is not None:
-            cast("asyncio.Transport", self._smtp.transport).abort()
         self._smtp.close()
 
     async def _greet(self) -> None:

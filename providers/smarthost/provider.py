@@ -30,7 +30,7 @@ from providers.smarthost.commands import unsupported
 from providers.smarthost.dialogue import ConnectionLost, NoAnswer
 from providers.smarthost.opening import build_tls_context, open_connection
 from providers.smarthost.reader import UnreadableReply
-from providers.smarthost.replies import one_line
+from providers.smarthost.replies import Phase, one_line, outcome_from_reply
 from providers.smarthost.session import Session, Transaction
 from providers.smarthost.settings import SmarthostSettings
 
@@ -129,7 +129,8 @@ class Smarthost:
         session.quit()
         await asyncio.shield(session.closed)
         if not reply.is_positive:
-            return ProbeResult(ok=False, detail=f"{session.peer}: {reply}")
+            cause = outcome_from_reply(Phase.EHLO, reply).cause
+            return ProbeResult(ok=False, detail=f"{session.peer}: {reply}", cause=cause)
         return ProbeResult(ok=True, detail=session.peer)
 
     async def aclose(self) -> None:

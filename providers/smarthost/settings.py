@@ -115,6 +115,13 @@ class SmarthostSettings(ProviderSettings):
             values["tls"] = Tls.IMPLICIT if str(values["port"]) == "465" else opportunistic
         return values
 
+    @field_validator("host")
+    @classmethod
+    def _host_is_one(cls, value: str) -> str:
+        if not value.isprintable() or any(char.isspace() for char in value):
+            raise ValueError("a host holds no blank and no control character")
+        return value
+
     @field_validator("hostname")
     @classmethod
     def _hostname_is_one(cls, value: str) -> str:

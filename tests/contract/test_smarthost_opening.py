@@ -187,6 +187,17 @@ class TestTls:
         async with scripted_smtp(script) as port:
             assert_unreachable(await deliver(smarthost(port, tls="required"), 0.3), "4.4.2")
 
+    async def test_a_silent_server_under_tls(
+        self, sandbox: Sandbox, smarthost: Build, deliver: Deliver, certificate: Certificate
+    ):
+        """A connection given up is broken at once, without waiting for the peer's part of it."""
+        server = await sandbox(tls_context=certificate.server_context(), implicit_tls=True)
+        server.faults.add(Fault(FaultKind.HANG, style="greeting"))
+        provider = smarthost(server.port, tls="implicit", ca_file=certificate.certificate)
+        assert_unreachable(await deliver(provider, 0.3), "4.4.2")
+        async with asyncio.timeout(2):
+            await server.clients_gone()
+
     async def test_plain_text_before_the_handshake_is_forgotten(
         self, smarthost: Build, deliver: Deliver, certificate: Certificate
     ):
@@ -441,8 +452,11 @@ class TestNoServer:
         assert (result.ok, result.cause) == (False, Cause.UNREACHABLE)
         assert result.detail.endswith("no answer in time")
 
-    @pytest.mark.parametrize("reply", ["421 4.3.2 shutting down", None])
-    async def test_probe_refused_or_cut(self, smarthost: Build, reply: str | None):
+    @pytest.mark.parametrize(
+        ("reply", "cause"),
+        [("421 4.3.2 shutting down", Cause.THROTTLED), (None, Cause.UNREACHABLE)],
+    )
+    async def test_probe_refused_or_cut(self, smarthost: Build, reply: str | None, cause: Cause):
         """What NOOP brings is told."""
 
         async def script(client: ScriptedClient) -> None:
@@ -454,5 +468,5 @@ class TestNoServer:
 
         async with scripted_smtp(script) as port:
             result = await smarthost(port).probe()
-        assert not result.ok
+        assert (result.ok, result.cause) == (False, cause)
         assert (reply or "the server closed the connection") in result.detail

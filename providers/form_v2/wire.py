@@ -17,7 +17,7 @@ from providers.contract.outcome import DeliveryOutcome, accepted
 from providers.http.composition import Composition, Submission
 from providers.http.exchange import HttpAnswer
 from providers.http.forms import FormFile
-from providers.http.verdict import doubtful, id_from, outcome_from_failure
+from providers.http.verdict import doubtful, id_from, outcome_from_failure, wait_in
 from providers.mime import html_from_text
 
 SEND_EMAIL = "sendEmail"
@@ -100,8 +100,10 @@ def read_answer(
     if body is None:
         return doubtful(answer, "and no JSON object in the answer")
     if _is_error(body):
-        # It names no status that we know of: it refuses this letter, and says nothing of others.
-        return outcome_from_failure(answer, text, now=now, code=422)
+        # No status tells a refusal from a rate excess, which other methods of the service report in
+        # this dress, too; but only the latter names a wait.
+        code = 422 if wait_in(text) is None else 429
+        return outcome_from_failure(answer, text, now=now, code=code)
     if str(body.get("status")).lower() != "ok":
         return doubtful(answer, "and neither success nor an error in the answer")
     return accepted(_email_id(body.get("result")))

@@ -103,8 +103,10 @@ def compose(letter: ParsedLetter, reverse_path: Address | None) -> Composition |
     sender = _sender(letter.from_, reverse_path)
     if sender is None:
         return Shortfall(Part.HEADER_FIELD, "neither From nor the envelope names a sender")
+    subject = letter.subject
     losses: tuple[Shortfall, ...] = ()
-    if not letter.subject:
+    if not subject.strip():
+        subject = NO_SUBJECT
         losses = (Shortfall(Part.HEADER_FIELD, f"an empty Subject went out as {NO_SUBJECT}"),)
     text, html = letter.text or "", letter.html or ""
     if not text.strip() and not html.strip():
@@ -112,7 +114,7 @@ def compose(letter: ParsedLetter, reverse_path: Address | None) -> Composition |
     return Composition(
         sender.addr_spec,
         letter.from_.display_name if letter.from_ else "",
-        letter.subject or NO_SUBJECT,
+        subject,
         text,
         html,
         letter,

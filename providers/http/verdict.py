@@ -16,6 +16,7 @@ from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
 from providers.contract.provider import ProbeResult
 from providers.http.exchange import HttpAnswer, NoAnswer, Phase
 
+SHORTEST_WAIT = timedelta(seconds=1)  # none at all, or a date that has passed, would spin
 LONGEST_WAIT = timedelta(hours=1)
 MAX_DIAGNOSTIC = 300  # characters
 
@@ -126,6 +127,12 @@ def id_from(value: object) -> str:
     return text if len(text) <= _MAX_ID else ""
 
 
+def wait_in(text: str) -> timedelta | None:
+    """The wait that an error text names, as in "retry in 3 seconds", within sane bounds."""
+    found = _SECONDS_IN_TEXT.search(text[: 10 * MAX_DIAGNOSTIC])
+    return _sane(timedelta(seconds=float(found[1]))) if found else None
+
+
 def one_line(text: str) -> str:
     """Any text as a diagnostic: one line, printable, capped."""
     # Cut before the cleaning too, so that a megabyte of blanks costs nothing.
@@ -134,16 +141,14 @@ def one_line(text: str) -> str:
 
 
 def _wait_from(answer: HttpAnswer, text: str, now: datetime) -> timedelta | None:
-    """Retry-After in seconds or as a date, else the number before "second" in the text."""
+    """Retry-After in seconds or as a date, else the wait in the text (D 13)."""
     named = answer.headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(named):
         return _sane(timedelta(seconds=int(named)))
     if (until := _date_from(named)) is not None:
         # The provider's own clock, where it tells it: ours may be wrong.
         return _sane(until - (_date_from(answer.headers.get("date", "")) or now))
-    if found := _SECONDS_IN_TEXT.search(text[: 10 * MAX_DIAGNOSTIC]):
-        return _sane(timedelta(seconds=float(found[1])))
-    return None
+    return wait_in(text)
 
 
 def _date_from(text: str) -> datetime | None:
@@ -156,4 +161,4 @@ def _date_from(text: str) -> datetime | None:
 
 
 def _sane(wait: timedelta) -> timedelta:
-    return max(timedelta(0), min(wait, LONGEST_WAIT))
+    return max(SHORTEST_WAIT, min(wait, LONGEST_WAIT))

@@ -52,13 +52,11 @@ class LineReader:
         if end < 0:
             return self._unfinished()
         start, self._at = self._at, end + 1
-        if self._dropping:
+        if self._dropping or end - start > MAX_COMMAND_LINE + 1:
             self._dropping = False
             return LineFault.TOO_LONG
         if self._buffer[end - 1 : end] != b"\r":
             return LineFault.BARE_LF
-        if end - 1 - start > MAX_COMMAND_LINE:
-            return LineFault.TOO_LONG
         return self._buffer[start : end - 1]
 
     def take_rest(self) -> bytes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from functools import partial
 from typing import cast
 
 import structlog
@@ -23,7 +24,7 @@ from gateway.ingress.dialogue import Dialogue
 from gateway.ingress.lines import LineFault, LineReader
 from gateway.ingress.reader import DataReader
 from gateway.ingress.reception import Reception
-from gateway.ingress.submission import Reply, Submission
+from gateway.ingress.submission import Client, Reply, Submission
 from providers.contract.envelope import Envelope
 
 log = structlog.get_logger("gateway.ingress")
@@ -40,8 +41,8 @@ class Session(SMTP):
     """
     The protocol of one connection.
 
-    A letter is taken once its end was seen, though its client be gone by then, and never before.
-    Only `abort` cuts a taking short; the log tells.
+    A letter whose end was not seen is not taken. One that is being taken is taken to the end,
+    whether its client stays or not; only `abort` cuts that short, and the log tells.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Session(SMTP):
         # more than a letter. Neither has anything for us, nor has a StreamReader.
         super(SMTP, self).__init__(None, loop=loop)  # type: ignore[arg-type] # None is foreseen
         self.loop = loop
+        self._handler_coroutine = None
         self._reception = reception
         self._listener = listener
         self._lines = LineReader()
         self._data: DataReader | None = None
         self._held = 0
         self._no_memory = False
+        self._told_of_repairs = False
         self._out: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._farewell: Reply | None = None
@@ -208,8 +211,10 @@ class Session(SMTP):
             self._hold(0)
 
     async def _take(self, envelope: Envelope, data: DataReader) -> Reply:
-        if data.repairs:
-            self._tell("line_ends_repaired", envelope, repairs=data.repairs)
+        about = partial(_about, self._listener, self._dialogue.client, envelope, data.held)
+        if data.repairs and not self._told_of_repairs:
+            self._told_of_repairs = True  # such a client does it with every letter
+            log.info("line_ends_repaired", **about(), repairs=data.repairs)
         self._taking = True
         try:
             # The content has no name here: intake makes another copy and can let this one go.
@@ -217,24 +222,13 @@ class Session(SMTP):
                 Submission(envelope, data.content(), self._listener, self._dialogue.client)
             )
         except asyncio.CancelledError:
-            self._tell("taking_cut_short", envelope)
+            log.warning("taking_cut_short", **about())
             raise
         finally:
             self._taking = False
         if self._gone:
-            self._tell("client_left_before_reply", envelope, reply=f"{reply.code} {reply.text}")
+            log.info("client_left_before_reply", **about(), reply=f"{reply.code} {reply.text}")
         return reply
-
-    def _tell(self, what: str, envelope: Envelope, **fields: object) -> None:
-        log.warning(
-            what,
-            listener=self._listener,
-            client=self._dialogue.client.address,
-            reverse_path=str(envelope.reverse_path or ""),
-            recipients=len(envelope.recipients),
-            size=self._held,
-            **fields,
-        )
 
     def _read_content(self, data: DataReader, chunk: bytes) -> None:
         rules = self._reception.rules
@@ -326,3 +320,14 @@ class Session(SMTP):
     def _leave_when_over(self) -> None:
         if self._gone and self._done:
             self._reception.leave(self, self._listener)
+
+
+def _about(listener: str, client: Client, envelope: Envelope, size: int) -> dict[str, object]:
+    """A letter that has no queue id yet, for the log."""
+    return {
+        "listener": listener,
+        "client": client.address,
+        "reverse_path": str(envelope.reverse_path or ""),
+        "recipients": len(envelope.recipients),
+        "size": size,
+    }

@@ -71,13 +71,14 @@ def received_field(submission: Submission, *, queue_id: str, hostname: str, now:
     """
     client, envelope = submission.client, submission.envelope
     name = _NOT_IN_NAME.sub("?", client.helo)[:255] or "unknown"
-    address = f"IPv6:{client.address}" if ":" in client.address else client.address
+    literal = f"IPv6:{client.address}" if ":" in client.address else client.address
+    address = f" ([{literal}])" if literal else ""
     with_ = _transmission(client, smtputf8=envelope.smtputf8)
     recipient = envelope.recipients[0].forward_path.addr_spec
     told = len(envelope.recipients) == 1 and recipient.isascii()
     for_ = f"\r\n\tfor <{recipient}>" if told else ""
     return (
-        f"Received: from {name} ([{address}])\r\n"
+        f"Received: from {name}{address}\r\n"
         f"\tby {hostname} (Mailquay) with {with_} id {queue_id}{for_};\r\n"
         f"\t{format_datetime(now)}\r\n"
     ).encode()

@@ -1,0 +1,34 @@
+"""A session observer that keeps what it was told."""
+
+from __future__ import annotations
+
+from gateway.ingress.submission import Reply
+
+
+class SessionCounts:
+    """
+    What a `SessionObserver` hears.
+
+    Attributes:
+        connected_to: Listeners, in the order clients came.
+        disconnected_from: The same for sessions that ended.
+        replies: All replies, with the listener.
+    """
+
+    def __init__(self) -> None:
+        self.connected_to: list[str] = []
+        self.disconnected_from: list[str] = []
+        self.replies: list[tuple[str, Reply]] = []
+
+    def connected(self, listener: str) -> None:
+        self.connected_to.append(listener)
+
+    def disconnected(self, listener: str) -> None:
+        self.disconnected_from.append(listener)
+
+    def replied(self, listener: str, reply: Reply) -> None:
+        self.replies.append((listener, reply))
+
+    @property
+    def reasons(self) -> list[str]:
+        return [reply.reason for _, reply in self.replies]

@@ -1,0 +1,199 @@
+"""What the front door allows, and every reply it can give."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+
+from gateway.ingress import policy, replies
+from gateway.ingress.policy import FrontDoorRules
+from gateway.ingress.replies import REASONS, Reason
+from gateway.ingress.submission import Client, Reply
+
+RULES = FrontDoorRules("gateway.example.com")
+
+ALL_REPLIES = (
+    *(value for value in vars(replies).values() if isinstance(value, Reply)),
+    replies.greeting("gateway.example.com"),
+    replies.hello("gateway.example.com"),
+    replies.extended_hello("gateway.example.com", 1000),
+    replies.bad_parameter("SIZE"),
+    replies.line_too_long(2048),
+    replies.message_too_big(1000),
+    replies.too_many_recipients(100),
+    replies.queued_as("0123456789ABC"),
+    replies.cannot_be_carried("bulk: two attachments"),
+    replies.spool_unhealthy("the disk is full"),
+    replies.spool_unavailable("0123456789ABC"),
+    replies.internal_error("0a1b2c3d"),
+)
+
+
+def client(address: str, user: str = "") -> Client:
+    return Client(address, "client.example.com", esmtp=True, user=user)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.10", "::1"])
+def test_loopback_may_relay_by_default(address: str) -> None:
+    """An application beside us needs no configuration."""
+    assert policy.may_relay(RULES, client(address))
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "", "128.0.0.1"])
+def test_strangers_may_not(address: str) -> None:
+    """No open relay, also for a client whose address is not known."""
+    assert not policy.may_relay(RULES, client(address))
+
+
+def test_networks_and_users() -> None:
+    """A network of the configuration, or a name that was proved; with no networks, nobody else."""
+    rules = replace(RULES, networks=(ip_network("192.0.2.0/24"),))
+    assert policy.may_relay(rules, client("192.0.2.77"))
+    assert not policy.may_relay(rules, client("127.0.0.1"))
+    assert policy.may_relay(rules, client("198.51.100.1", user="app"))
+    assert not policy.may_relay(replace(RULES, networks=()), client("127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("peername", "address"),
+    [
+        (("127.0.0.1", 40000), "127.0.0.1"),
+        (("::1", 40000, 0, 0), "::1"),
+        (("::ffff:192.0.2.1", 40000, 0, 0), "192.0.2.1"),
+        (("fe80::1%eth0", 40000, 0, 2), "fe80::1%eth0"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_address_of_a_peer(peername: object, address: str) -> None:
+    """An IPv4 client of an IPv6 listener is judged by its IPv4 address."""
+    assert policy.client_address(peername) == address
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hostname": ""},
+        {"hostname": "two words"},
+        {"hostname": "a\r\nEvil: b"},
+        {"networks": (ip_network("0.0.0.0/0"),)},
+        {"networks": (ip_network("::/0"),)},
+        {"max_message_size": 0},
+        {"max_recipients": -1},
+        {"max_connections": 0},
+        {"max_errors": 0},
+        {"command_timeout_s": 0.0},
+        {"data_timeout_s": -1.0},
+    ],
+)
+def test_rules_that_make_no_sense(change: dict[str, object]) -> None:
+    """Rules refuse to be built wrong; above all they cannot make an open relay."""
+    with pytest.raises(ValueError, match=r"host name|open relay|positive"):
+        replace(RULES, **change)
+
+
+def test_declared_size() -> None:
+    """T21: the limit is the configured one, and refusing at MAIL saves the client the upload."""
+    rules = replace(RULES, max_message_size=1000, max_memory=2000)
+    assert policy.refuse_size(rules, 1000, held=0) is None
+    assert policy.refuse_size(rules, 0, held=0) is None
+    refusal = policy.refuse_size(rules, 1001, held=0)
+    assert refusal == Reply(
+        552,
+        "5.3.4",
+        "Message too big, the limit is 1000 octets",
+        Reason.MESSAGE_TOO_BIG,
+    )
+
+
+def test_room_for_a_declared_size() -> None:
+    """What would not fit beside the letters that are coming in now is put off, not refused."""
+    rules = replace(RULES, max_message_size=1000, max_memory=2000)
+    assert policy.refuse_size(rules, 1000, held=1000) is None
+    assert policy.refuse_size(rules, 1000, held=1001) is replies.NO_MEMORY
+
+
+def test_largest_letter_always_has_room() -> None:
+    """However small the memory is set, a letter of the allowed size can get in alone."""
+    rules = replace(RULES, max_message_size=1000, max_memory=10)
+    assert policy.refuse_size(rules, 1000, held=0) is None
+
+
+def test_recipient_limit() -> None:
+    """T21: the limit is the configured one, and tells itself."""
+    rules = replace(RULES, max_recipients=2)
+    assert policy.refuse_recipient(rules, 1) is None
+    refusal = policy.refuse_recipient(rules, 2)
+    assert refusal is not None
+    assert refusal.line() == b"452 4.5.3 Too many recipients, the limit is 2\r\n"
+
+
+@pytest.mark.parametrize("reply", ALL_REPLIES, ids=lambda reply: reply.text[:30])
+def test_reply_is_well_formed(reply: Reply) -> None:
+    """One reply on the wire: ASCII, lines of 512 octets at most, its code on each."""
+    wire = reply.line()
+    assert wire.isascii()
+    lines = wire.split(b"\r\n")
+    assert lines.pop() == b""
+    for number, line in enumerate(lines, start=1):
+        assert line[:3] == b"%d" % reply.code
+        assert line[3:4] == (b" " if number == len(lines) else b"-")
+        assert len(line) <= 510
+        assert b"\r" not in line
+        assert b"\n" not in line
+
+
+@pytest.mark.parametrize("reply", ALL_REPLIES, ids=lambda reply: reply.text[:30])
+def test_reply_has_a_status_where_one_belongs(reply: Reply) -> None:
+    """RFC 2034: everywhere but in the greeting, in replies to HELO and EHLO, and in 354."""
+    bare = reply.reason in (Reason.GREETING, Reason.HELLO, Reason.SEND_DATA)
+    assert bare == (reply.status == "")
+
+
+def test_own_trouble_is_temporary() -> None:
+    """T11, T20: a client that comes back later finds us well."""
+    ours = {
+        Reason.TOO_MANY_CONNECTIONS, Reason.SHUTTING_DOWN, Reason.NO_MEMORY, Reason.SPOOL_FULL,
+        Reason.SPOOL_UNHEALTHY, Reason.SPOOL_UNAVAILABLE, Reason.INTERNAL_ERROR,
+    }  # fmt: skip
+    codes = {reply.code for reply in ALL_REPLIES if reply.reason in ours}
+    assert codes == {421, 451, 452}
+
+
+def test_reasons_are_a_closed_list_and_all_are_used() -> None:
+    """A metric label that no reply has would be a promise nobody keeps."""
+    assert set(REASONS) == {reply.reason for reply in ALL_REPLIES}
+    assert len(set(REASONS)) == len(REASONS)
+
+
+def test_text_from_elsewhere_stays_on_its_line() -> None:
+    """A provider's or a disk's word cannot begin a reply of its own, or fill the line."""
+    for reply in (
+        replies.cannot_be_carried("a\r\n250 Ok\tü" + "x" * 1000),
+        replies.spool_unhealthy("a\r\n250 Ok\tü" + "x" * 1000),
+    ):
+        assert reply.line().count(b"\r\n") == 1
+        assert reply.line().isascii()
+        assert len(reply.line()) <= 512
+    assert replies.cannot_be_carried("").line().endswith(b"no reason given\r\n")
+
+
+def test_reply_of_two_lines_cannot_be_built() -> None:
+    """Nor can anybody else make one."""
+    with pytest.raises(ValueError, match="one line"):
+        Reply(250, "2.0.0", "Ok\r\n250 2.0.0 Ok", Reason.OK)
+
+
+def test_what_ehlo_offers() -> None:
+    """T21: what we do and no more, with the configured size; neither TLS nor AUTH nor DSN."""
+    assert replies.extended_hello("gateway.example.com", 26214400).line() == (
+        b"250-gateway.example.com\r\n"
+        b"250-PIPELINING\r\n"
+        b"250-SIZE 26214400\r\n"
+        b"250-8BITMIME\r\n"
+        b"250-SMTPUTF8\r\n"
+        b"250-ENHANCEDSTATUSCODES\r\n"
+        b"250 HELP\r\n"
+    )

@@ -99,11 +99,10 @@ class GatewayProcess:
     async def start(self) -> None:
         """Start it and wait until it greets."""
         self.config_path.write_text(yaml.safe_dump(self.config), encoding="utf-8")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MAILQUAY_")}
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "serve", "-c", str(self.config_path)),
             stderr=asyncio.subprocess.PIPE,
-            env=environment,
+            env=environment(),
             limit=1 << 20,
         )
         begun = len(self.log)
@@ -190,6 +189,16 @@ class GatewayProcess:
         raise AssertionError(f"no series {name} {labels}")
 
 
+def environment() -> dict[str, str]:
+    """Ours, without settings of a gateway, and with compiled modules kept: children start faster."""
+    left_out = {"PYTHONDONTWRITEBYTECODE"}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MAILQUAY_") and name not in left_out
+    }
+
+
 async def run(*words: str, stdin: bytes = b"", timeout_s: float = 60.0) -> tuple[int, str, str]:
     """Run a program to its end: exit code, output, errors."""
     process = await asyncio.create_subprocess_exec(
@@ -197,6 +206,7 @@ async def run(*words: str, stdin: bytes = b"", timeout_s: float = 60.0) -> tuple
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=environment(),
     )
     try:
         async with asyncio.timeout(timeout_s):

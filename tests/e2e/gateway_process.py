@@ -190,7 +190,7 @@ class GatewayProcess:
 
 
 def environment() -> dict[str, str]:
-    """Ours, without settings of a gateway, and with compiled modules kept: children start faster."""
+    """Ours without a gateway's settings; compiled modules are kept, so children start fast."""
     left_out = {"PYTHONDONTWRITEBYTECODE"}
     return {
         name: value

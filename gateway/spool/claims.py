@@ -60,7 +60,7 @@ class Claims:
         token: What our leases are marked with.
         lease: How long they last.
         uncertain_after: When a recipient whose attempt was cut short needs attention.
-        shared: Other gateways may hold leases of this store.
+        alone: No other process can hold a lease of this store.
         bodies: Where large contents lie, if they do.
     """
 
@@ -70,13 +70,13 @@ class Claims:
         lease: timedelta,
         uncertain_after: timedelta,
         *,
-        shared: bool,
+        alone: bool,
         bodies: Bodies | None,
     ) -> None:
         self._token = token
         self._lease_us = lease // timedelta(microseconds=1)
         self._uncertain_after = uncertain_after
-        self._shared = shared
+        self._alone = alone
         self._bodies = bodies
 
     def claim(self, tx: Transaction, many: Sequence[Wanted]) -> Sequence[Claimed]:
@@ -84,8 +84,8 @@ class Claims:
         return [self._claim(tx, wanted) for wanted in many]
 
     def recover(self, tx: Transaction, many: Sequence[datetime]) -> Sequence[Recovery]:
-        """Let go of all leases, ours or not; where gateways share the store, of none."""
-        return [Recovery(0) if self._shared else self._recover(tx, now) for now in many]
+        """Let go of all leases when we are alone; else of none, they lapse by themselves."""
+        return [self._recover(tx, now) if self._alone else Recovery(0) for now in many]
 
     def _claim(self, tx: Transaction, wanted: Wanted) -> Claimed:
         providers: Iterable[str] = wanted.providers

@@ -8,7 +8,7 @@ counts) goes by a key or by the index of the active part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -101,15 +101,13 @@ def matching_after(
     after: tuple[int, int],
 ) -> list[tuple[int, int]]:
     """Keys, past `after`, of the next recipients that a command on these states speaks of."""
-    states = states & wanted.states if wanted.states else states
-    narrowed = Filter(wanted.queue_id, wanted.provider, states, wanted.address, wanted.older_than)
+    named = states & wanted.states if wanted.states else states
     query = (
         select(recipient.c.message_id, recipient.c.key)
         .join(message, message.c.id == recipient.c.message_id)
         .where(
-            *conditions(narrowed),
-            UNSETTLED,
-            recipient.c.state.in_([state.value for state in states]),
+            *conditions(replace(wanted, states=named)),
+            recipient.c.state.in_([state.value for state in named]),
             tuple_(recipient.c.message_id, recipient.c.key) > tuple_(*after),
         )
         .order_by(recipient.c.message_id, recipient.c.key)
@@ -251,11 +249,12 @@ def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
 
 
 def _listed() -> Select[Any]:
-    shown = ("key", "forward_path", "state", "provider", "attempts", "due_at", "was_due")
+    shown = ("key", "forward_path", "state", "provider", "attempts")
     told = ("status", "diagnostic", "provider_message_id")
     return select(
         recipient.c.message_id.label("number"),
         *(recipient.c[name] for name in (*shown, *told)),
+        func.coalesce(recipient.c.was_due, recipient.c.due_at).label("due_at"),
         *(message.c[name] for name in ("arrival", "size", "reverse_path", "message_id")),
     ).join(message, message.c.id == recipient.c.message_id)
 
@@ -266,17 +265,14 @@ def _active(now: datetime) -> Select[Any]:
         (recipient.c.message_id >= first_number_at(now - timedelta(seconds=upper)), step)
         for step, upper in enumerate(AGE_STEPS_S)
     ]
-    untouched = case(
-        (recipient.c.lease.is_(None) & (recipient.c.due_at <= micros_from_moment(now)), True),
-        else_=False,
-    )
+    due = recipient.c.due_at <= micros_from_moment(now)  # a leased one only when its lease lapsed
     return (
         select(
             recipient.c.provider,
             recipient.c.state,
             case(*steps, else_=len(AGE_STEPS_S)).label("step"),
             func.count().label("number"),
-            func.min(case((untouched, recipient.c.due_at))).label("oldest"),
+            func.min(case((due, recipient.c.due_at))).label("oldest"),
         )
         .where(UNSETTLED)
         .group_by(recipient.c.provider, recipient.c.state, literal_column("step"))

@@ -140,11 +140,9 @@ class SqliteEngine:
 
     def trouble_from(self, error: Exception) -> Trouble | None:
         """By SQLite's result code, wrapped by SQLAlchemy or not."""
-        original = getattr(error, "orig", error)
-        code = getattr(original, "sqlite_errorcode", None)
-        if not isinstance(original, sqlite3.DatabaseError) or code is None:
+        primary = _code(error)
+        if primary is None:
             return None
-        primary = code & 0xFF
         if primary in _OF_ONE_LETTER:
             return Trouble(SpoolUnavailable(_OF_ONE_LETTER[primary]), ill=False)
         if primary == sqlite3.SQLITE_IOERR and self._room() < _PAGE_OCTETS:
@@ -250,12 +248,15 @@ class SqliteEngine:
         """The same with the path, which an operator needs and no client sees."""
         if isinstance(error, SpoolError):
             return type(error)(f"{self.path}: {error.reason}")
-        if _is_no_database(error):
+        if _code(error) == sqlite3.SQLITE_NOTADB:
             return SpoolIncompatible(f"{self.path}: not a SQLite database; move it away")
         trouble = self.trouble_from(error)
         if trouble is None:
             return error
-        return type(trouble.error)(f"{self.path}: {trouble.error.reason}")
+        advice = ""
+        if _code(error) == sqlite3.SQLITE_CORRUPT:
+            advice = "; restore a copy, or save what can be read: sqlite3 FILE .recover"
+        return type(trouble.error)(f"{self.path}: {trouble.error.reason}{advice}")
 
 
 def _lock(path: Path) -> int:
@@ -277,9 +278,13 @@ def _from_os_error(error: OSError, path: Path) -> SpoolError:
     return kind(f"{error.filename or path}: {error.strerror or error}")
 
 
-def _is_no_database(error: Exception) -> bool:
-    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
-    return bool(code & 0xFF == sqlite3.SQLITE_NOTADB)
+def _code(error: Exception) -> int | None:
+    """SQLite's primary result code; `None` when the error is not of the database."""
+    original = getattr(error, "orig", error)
+    if not isinstance(original, sqlite3.DatabaseError):
+        return None
+    code: int | None = getattr(original, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 def _begin_snapshot(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     insert,
     null,
     select,
@@ -90,7 +91,11 @@ class Statements:
         self.give_back = compiled(
             update(recipient)
             .where(*ours, recipient.c.state != bindparam("of_state"))
-            .values(due_at=recipient.c.was_due, was_due=null(), lease=null()),
+            .values(
+                due_at=func.coalesce(recipient.c.was_due, recipient.c.due_at),
+                was_due=null(),
+                lease=null(),
+            ),
             *identity,
             "of_state",
         )

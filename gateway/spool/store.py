@@ -77,6 +77,7 @@ class SqlSpool:
         clock: Clock,
         uncertain_after: timedelta,
         lease: timedelta,
+        exclusive: bool,
         on_commit: OnCommit | None,
         on_health: OnHealth | None,
     ) -> None:
@@ -91,7 +92,11 @@ class SqlSpool:
         self._bodies = Bodies(engine.large, self._filers) if engine.large else None
         self._passage = Passage(token, lease)
         self._claims = Claims(
-            token, lease, uncertain_after, shared=engine.shared, bodies=self._bodies
+            token,
+            lease,
+            uncertain_after,
+            alone=exclusive and not engine.shared,
+            bodies=self._bodies,
         )
         self._writer = Writer(engine, Statements(engine.dialect), self._free_files)
         self._batcher: Batcher[Transaction] = Batcher(
@@ -140,6 +145,7 @@ class SqlSpool:
             clock=clock,
             uncertain_after=uncertain_after,
             lease=lease,
+            exclusive=exclusive,
             on_commit=on_commit,
             on_health=on_health,
         )

@@ -57,7 +57,12 @@ class Dialogue:
 
         After 354 the content is to be read; then `take_envelope` ends the letter.
         """
-        reply = self._answer(line)
+        if isinstance(line, LineFault):
+            reply = _FAULTS[line]
+        else:
+            verb, argument = commands.split_verb(line)
+            command = self._commands.get(verb)
+            reply = command(self, argument) if command else commands.refuse_verb(verb)
         if reply.code in replies.ERROR_CODES:
             self._errors += 1
         return reply
@@ -82,13 +87,6 @@ class Dialogue:
             mail.ret,
             mail.envid,
         )
-
-    def _answer(self, line: bytes | LineFault) -> Reply:
-        if isinstance(line, LineFault):
-            return _FAULTS[line]
-        verb, argument = commands.split_verb(line)
-        command = self._commands.get(verb)
-        return command(self, argument) if command else commands.refuse_verb(verb)
 
     def _helo(self, argument: bytes) -> Reply:
         if not (name := commands.parse_hello(argument)):

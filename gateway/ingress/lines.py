@@ -38,8 +38,10 @@ class LineReader:
 
     def feed(self, chunk: bytes) -> None:
         """Take more input; the caller stops reading when `pending` grows."""
-        rest = self.take_rest()
-        self._buffer = rest + chunk if rest else chunk
+        if self._at == len(self._buffer):
+            self._buffer, self._at = chunk, 0
+        else:
+            self._buffer, self._at = self._buffer[self._at :] + chunk, 0
 
     @property
     def pending(self) -> int:
@@ -48,10 +50,13 @@ class LineReader:
 
     def next(self) -> bytes | LineFault | None:
         """The next line without its line end, or what is wrong with it; `None`: not yet whole."""
-        end = self._buffer.find(b"\n", self._at)
+        start = self._at
+        if start == len(self._buffer):
+            return None
+        end = self._buffer.find(b"\n", start)
         if end < 0:
             return self._unfinished()
-        start, self._at = self._at, end + 1
+        self._at = end + 1
         if self._dropping or end - start > MAX_COMMAND_LINE + 1:
             self._dropping = False
             return LineFault.TOO_LONG
@@ -72,6 +77,6 @@ class LineReader:
             return None
         first = self._buffer[self._at : self._at + 1]
         # A TLS or SOCKS greeting need not hold a line end, and its client waits for an answer.
-        if first and not (first.isascii() and (first.isalpha() or first.isspace())):
+        if not (first.isalpha() or first.isspace()):
             return LineFault.NOT_TEXT
         return None

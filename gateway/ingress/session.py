@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from functools import partial
 from typing import cast
 
 import structlog
@@ -24,7 +23,7 @@ from gateway.ingress.dialogue import Dialogue
 from gateway.ingress.lines import LineFault, LineReader
 from gateway.ingress.reader import DataReader
 from gateway.ingress.reception import Reception
-from gateway.ingress.submission import Client, Reply, Submission
+from gateway.ingress.submission import Reply, Submission
 from providers.contract.envelope import Envelope
 
 log = structlog.get_logger("gateway.ingress")
@@ -181,7 +180,8 @@ class Session(SMTP):
             if self._gone or self._farewell is not None:
                 raise _Ended
             if len(self._out) >= _LARGEST_GROUP:
-                await self._flush()
+                self._send()
+                await self._until_read()
                 await asyncio.sleep(0)
             line = self._lines.next()
             if line is not None:
@@ -211,10 +211,10 @@ class Session(SMTP):
             self._hold(0)
 
     async def _take(self, envelope: Envelope, data: DataReader) -> Reply:
-        about = partial(_about, self._listener, self._dialogue.client, envelope, data.held)
+        size = data.held
         if data.repairs and not self._told_of_repairs:
             self._told_of_repairs = True  # such a client does it with every letter
-            log.info("line_ends_repaired", **about(), repairs=data.repairs)
+            log.info("line_ends_repaired", **self._about(envelope, size), repairs=data.repairs)
         self._taking = True
         try:
             # The content has no name here: intake makes another copy and can let this one go.
@@ -222,13 +222,27 @@ class Session(SMTP):
                 Submission(envelope, data.content(), self._listener, self._dialogue.client)
             )
         except asyncio.CancelledError:
-            log.warning("taking_cut_short", **about())
+            log.warning("taking_cut_short", **self._about(envelope, size))
             raise
         finally:
             self._taking = False
         if self._gone:
-            log.info("client_left_before_reply", **about(), reply=f"{reply.code} {reply.text}")
+            log.info(
+                "client_left_before_reply",
+                **self._about(envelope, size),
+                reply=f"{reply.code} {reply.text}",
+            )
         return reply
+
+    def _about(self, envelope: Envelope, size: int) -> dict[str, object]:
+        """A letter that has no queue id yet, for the log."""
+        return {
+            "listener": self._listener,
+            "client": self._dialogue.client.address,
+            "reverse_path": str(envelope.reverse_path or ""),
+            "recipients": len(envelope.recipients),
+            "size": size,
+        }
 
     def _read_content(self, data: DataReader, chunk: bytes) -> None:
         rules = self._reception.rules
@@ -254,17 +268,17 @@ class Session(SMTP):
         self._out.append(reply.line())
         self._reception.observer.replied(self._listener, reply)
 
-    async def _flush(self) -> None:
-        """Send what was said; wait while the client does not read."""
+    def _send(self) -> None:
+        """Let what was said go out."""
         if self._out and not self._wire.is_closing():
             self._wire.write(b"".join(self._out))
         self._out.clear()
-        while self._choked and not self._gone:
-            await self._event()
 
     async def _more(self) -> None:
         """Wait for more input; raises `_Ended` where there will be none."""
-        await self._flush()
+        self._send()
+        if self._choked:
+            await self._until_read()
         if self._gone or self._eof or self._farewell is not None:
             raise _Ended
         if self._reading_paused:
@@ -272,14 +286,20 @@ class Session(SMTP):
             self._wire.resume_reading()
         await self._event()
 
-    async def _event(self) -> None:
+    async def _until_read(self) -> None:
+        """Wait while the client does not read what we said."""
+        while self._choked and not self._gone:
+            await self._event()
+
+    def _event(self) -> asyncio.Future[None]:
+        """Whatever happens next."""
         self._waiter = self.loop.create_future()
-        await self._waiter
-        self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _expect(self, seconds: float) -> None:
         self._deadline = self.loop.time() + seconds
@@ -320,14 +340,3 @@ class Session(SMTP):
     def _leave_when_over(self) -> None:
         if self._gone and self._done:
             self._reception.leave(self, self._listener)
-
-
-def _about(listener: str, client: Client, envelope: Envelope, size: int) -> dict[str, object]:
-    """A letter that has no queue id yet, for the log."""
-    return {
-        "listener": listener,
-        "client": client.address,
-        "reverse_path": str(envelope.reverse_path or ""),
-        "recipients": len(envelope.recipients),
-        "size": size,
-    }

@@ -39,9 +39,6 @@ _CODECS = {
     "win_1251": "cp1251",
     "windows1251": "cp1251",
     "windows_874": "cp874",
-    "x_euc_jp": "euc_jp",
-    "x_gbk": "gbk",
-    "x_sjis": "shift_jis",
 }
 # What senders write under a narrower name; tried when the narrow one does not fit.
 _WIDER = {
@@ -62,6 +59,7 @@ _NOT_WORD = re.compile(r"[^a-z0-9]+")
 _WORD = re.compile(rb"[A-Za-z\x80-\xff]+")
 _LATIN_LETTERS = bytes(range(65, 91)) + bytes(range(97, 123))
 _FREQUENT = "оеаинтсрвл"  # two thirds of any Russian text
+_CASE_SLIP = re.compile("[а-яё][А-ЯЁ]")
 _SAMPLE_OCTETS = 4096
 _MAX_LABEL = 40
 
@@ -100,7 +98,8 @@ def text_from(octets: bytes, label: str | None) -> str:
 
 
 def _codec(label: str) -> str | None:
-    return _CODECS.get(_NOT_WORD.sub("_", label[:_MAX_LABEL].lower()).strip("_"))
+    name = _NOT_WORD.sub("_", label[:_MAX_LABEL].lower()).strip("_")
+    return _CODECS.get(name) or _CODECS.get(name.removeprefix("x_"))
 
 
 def _strictly(octets: bytes, codec: str) -> str | None:
@@ -148,14 +147,16 @@ def _is_western(octets: bytes) -> bool:
     return mixed > alone
 
 
-def _likeness(text: str) -> int:
+def _likeness(text: str) -> tuple[int, int]:
     """
     How much a text looks like Russian.
 
-    Read by the wrong one of the two charsets, words change case and frequent letters become rare
-    ones.
+    Read by the wrong one of the two charsets, frequent letters become rare ones, small letters
+    capitals, and words go on in capitals after a small letter.
     """
-    return sum(2 * text.count(letter) + text.count(letter.upper()) for letter in _FREQUENT)
+    lower = text.lower()
+    frequent = sum(lower.count(letter) for letter in _FREQUENT)
+    return frequent - len(_CASE_SLIP.findall(text)), sum(map(str.islower, text))
 
 
 def _encodable(text: str) -> str:

@@ -21,8 +21,9 @@ _TOKEN = re.compile(
     r"""|(?P<text>\\.|[^"(),:;<>=\\]++|.)""",
     re.DOTALL,
 )
-# Some thousand mailboxes, more than anybody is shown: a bound on what one field can cost.
+# More than anybody is shown, and a bound on what one field can cost.
 _MAX_OCTETS = 256 << 10
+_MAX_MAILBOXES = 10_000
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -45,13 +46,15 @@ def parse_mailboxes(raw: bytes) -> tuple[Mailbox, ...]:
 
     Groups are flattened (RFC 5322 3.4), so `undisclosed-recipients:;` gives none. A comment serves
     as the display-name where there is no other. `Doe, Jane <jane@example.com>`, with its comma
-    unquoted, is one mailbox. Of a field beyond 256 KiB the rest is not read.
+    unquoted, is one mailbox. What follows the first 256 KiB or 10,000 mailboxes is not read.
     """
     if len(raw) > _MAX_OCTETS:
         raw = raw[:_MAX_OCTETS].rpartition(b",")[0]
     reader = _Reader()
     for token in _TOKEN.finditer(unfolded(raw).decode("latin-1")):
         reader.take(token)
+        if len(reader.found) + len(reader.held) >= _MAX_MAILBOXES:
+            break
     reader.end_mailbox(last=True)
     return tuple(reader.found)
 
@@ -126,7 +129,7 @@ class _Reader:
         is_route = bool(angle) and angle[0].lstrip().startswith("@")  # RFC 5322 4.4: obsolete
         if special == ">":
             self.in_angle = False
-        elif special == ":" and is_route:
+        elif special == "<" or (special == ":" and is_route):
             angle.clear()
         elif special in (",", ";") and not is_route:  # its end is missing
             self.end_mailbox(last=special == ";")
@@ -135,8 +138,8 @@ class _Reader:
 
     def _keep_held(self) -> None:
         for words, comment in self.held:
-            name, address = (words, "") if " " in words else ("", words)
-            self._keep(name or comment, address)
+            is_name = " " in words or "=?" in words
+            self._keep(words if is_name else comment, "" if is_name else words)
         self.held.clear()
 
     def _keep(self, name: str, address: str) -> None:

@@ -9,7 +9,7 @@ on `header`, `parameter` and `transfer`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from providers.mime.header import decode_field, fields
@@ -25,7 +25,7 @@ _MAX_BOUNDARY = 1000  # octets; RFC 2046 5.1.1 allows 70
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*+(?:\r?\n|\Z)")
 # A delimiter line that nobody announced, known by the header field that follows it.
 _LIKELY_DELIMITER = re.compile(
-    rb"(?:\A|\n)--([^\s](?:[^\r\n]{0,200}[^\s])?)[ \t]*+\r?\nContent-", re.IGNORECASE
+    rb"(?<![^\n])--([^\s](?:[^\r\n]{0,200}[^\s])?)[ \t]*+\r?\nContent-", re.IGNORECASE
 )
 
 
@@ -48,7 +48,7 @@ class Part:
     """
 
     content_type: str
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
     disposition: str = ""
     filename: str = ""
     content_id: str = ""
@@ -125,7 +125,7 @@ class _Reader:
         )
 
     def _multipart(
-        self, content_type: str, parameters: dict[str, str], start: int, end: int, depth: int
+        self, content_type: str, parameters: Mapping[str, str], start: int, end: int, depth: int
     ) -> Part:
         if depth == MAX_DEPTH:
             return Part(content_type, is_whole=False)

@@ -92,9 +92,9 @@ def _from_uu_line(line: bytes) -> bytes:
     try:
         return binascii.a2b_uu(line)
     except binascii.Error:
-        # Some pad lines with anything: believe the count that each line begins with.
-        digits = (((line[0] - 32) & 63) * 4 + 5) // 3
+        # Some pad lines with anything: believe the count of octets that each line begins with.
+        length = (((line[0] - 32) & 63) * 4 + 5) // 3
         try:
-            return binascii.a2b_uu(line[: digits + 1])
+            return binascii.a2b_uu(line[:length])
         except binascii.Error:
             return b""

@@ -69,9 +69,9 @@ _LARGE = (Bar("accepted/s", 1.5), Bar("delivered/s", 1.3))
 
 WORKLOADS = (
     Workload("s20", Load(2000, 4 * KIB, 20), _throughput(5, 5)),
-    Workload("s1", Load(1000, 4 * KIB, 1), _throughput(2, 2)),
-    Workload("s20c", Load(1200, 4 * KIB, 20, kept=False), _throughput(2, 2)),
+    Workload("s1", Load(800, 4 * KIB, 1), _throughput(2, 2)),
+    Workload("s20c", Load(1000, 4 * KIB, 20, kept=False), _throughput(2, 2)),
     Workload("m4", Load(80, MIB, 4), _LARGE),
     Workload("m20", Load(80, MIB, 20), _LARGE),
-    Workload("lat", Load(1200, 4 * KIB, 20), _LATENCY, rate=400),
+    Workload("lat", Load(800, 4 * KIB, 20), _LATENCY, rate=400),
 )

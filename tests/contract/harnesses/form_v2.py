@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
 from providers.contract.clock import Clock
 from providers.form_v2 import FormV2, FormV2Settings
-from providers.sandbox.app import V2_PATH, build_app
+from providers.sandbox.app import V2_PATH
 from providers.sandbox.faults import FaultPlan
+from providers.sandbox.form_v2 import SandboxFormV2
 from providers.sandbox.letterbox import Letterbox
 from providers.sandbox.listener import HttpListener
 from tests.contract.harnesses.rest_v1 import closed_port
@@ -22,7 +26,8 @@ class Harness:
     def __init__(self) -> None:
         self.faults = FaultPlan()
         self.letterbox = Letterbox()
-        app = build_app(self.letterbox, self.faults, token=self.secret)
+        self.sandbox = SandboxFormV2(self.letterbox, self.faults, self.secret)
+        app = Starlette(routes=[Mount(V2_PATH, routes=self.sandbox.routes())])
         self.listener = HttpListener(app)
 
     async def start(self) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
 from providers.contract.clock import Clock
 from providers.rest_v1 import RestV1, RestV1Settings
-from providers.sandbox.app import V1_PATH, build_app
+from providers.sandbox.app import V1_PATH
 from providers.sandbox.faults import FaultPlan
 from providers.sandbox.letterbox import Letterbox
 from providers.sandbox.listener import HttpListener
+from providers.sandbox.rest_v1 import SandboxRestV1
 
 
 class Harness:
@@ -22,7 +26,8 @@ class Harness:
     def __init__(self) -> None:
         self.faults = FaultPlan()
         self.letterbox = Letterbox()
-        app = build_app(self.letterbox, self.faults, api_key=self.secret)
+        self.sandbox = SandboxRestV1(self.letterbox, self.faults, self.secret)
+        app = Starlette(routes=[Mount(V1_PATH, routes=self.sandbox.routes())])
         self.listener = HttpListener(app)
 
     async def start(self) -> None:

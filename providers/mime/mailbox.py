@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from providers.mime.header import decode_field, unfolded
 
-# Octets are read as Latin-1, one character each, and are turned back before decoding.
+# Octets are read as Latin-1, one character each, and are turned back before decoding. So a blank is
+# a blank or a tab and nothing else: `str.split` would cut the UTF-8 of `Р` in two.
 _TOKEN = re.compile(
     r"""(?P<word>=\?[^?]{1,60}\?[bBqQ]\?[^?]*+\?=)"""
     r"""|"(?P<quoted>(?:[^"\\]++|\\.)*+)\""""
@@ -24,6 +25,7 @@ _TOKEN = re.compile(
 # More than anybody is shown, and a bound on what one field can cost.
 _MAX_OCTETS = 256 << 10
 _MAX_MAILBOXES = 10_000
+_WORD = re.compile(r"[^ \t]+")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -71,6 +73,7 @@ class _Reader:
     angle: list[str] | None = None
     in_angle: bool = False
     depth: int = 0  # of comments
+    has_at: bool = False  # outside <>
 
     def take(self, token: re.Match[str]) -> None:
         special = token["special"]
@@ -82,7 +85,7 @@ class _Reader:
             self.depth = 1
         elif special == "<":
             self.in_angle, self.angle = True, []
-        elif special == ":" and not any("@" in piece for piece in self.written):
+        elif special == ":" and not self.has_at:
             self.written.clear()  # the name of a group
             self.phrase.clear()
         elif special in (",", ";"):
@@ -93,6 +96,7 @@ class _Reader:
                 written = written.replace("@", "=40")  # it is text, however it was left
             self.phrase.append(written if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted))
             self.written.append(written)
+            self.has_at = self.has_at or "@" in written
 
     def end_mailbox(self, *, last: bool) -> None:
         """
@@ -106,7 +110,7 @@ class _Reader:
             names = [held for held, _ in self.held] + ([phrase] if phrase else [])
             self._keep(", ".join(names) or comment, "".join(self.angle))
             self.held.clear()
-        elif "@" in phrase:
+        elif self.has_at:
             self._keep_held()
             self._keep(*_bare(phrase, _joined(self.written), comment))
         elif phrase:
@@ -115,7 +119,7 @@ class _Reader:
             self._keep_held()
         for pieces in (self.phrase, self.written, self.comment):
             pieces.clear()
-        self.angle, self.in_angle = None, False
+        self.angle, self.in_angle, self.has_at = None, False, False
 
     def _take_comment(self, text: str, special: str | None) -> None:
         if special == "(":
@@ -126,7 +130,7 @@ class _Reader:
             self.comment.append(text)
 
     def _take_angle(self, text: str, special: str | None, angle: list[str]) -> None:
-        is_route = bool(angle) and angle[0].lstrip().startswith("@")  # RFC 5322 4.4: obsolete
+        is_route = bool(angle) and angle[0].lstrip(" ").startswith("@")  # RFC 5322 4.4: obsolete
         if special == ">":
             self.in_angle = False
         elif special == "<" or (special == ":" and is_route):
@@ -144,21 +148,21 @@ class _Reader:
 
     def _keep(self, name: str, address: str) -> None:
         if '"' not in address:
-            address = "".join(address.split())
+            address = "".join(_WORD.findall(address))
         mailbox = Mailbox(_decoded(name), _decoded(address))
         if mailbox.display_name or mailbox.address:
             self.found.append(mailbox)
 
 
 def _joined(pieces: list[str]) -> str:
-    return " ".join("".join(pieces).split())
+    return " ".join(_WORD.findall("".join(pieces)))
 
 
 def _bare(phrase: str, written: str, comment: str) -> tuple[str, str]:
     """Display-name and address of a mailbox without angle brackets."""
     if '"' in written:  # a quoted local part, or an address that is quoted as a whole
         return comment, phrase if written.endswith('"') else written
-    words = written.replace(" @", "@").replace("@ ", "@").split()
+    words = _WORD.findall(written.replace(" @", "@").replace("@ ", "@"))
     at = next(at for at, word in enumerate(words) if "@" in word)
     return " ".join(words[:at] + words[at + 1 :]) or comment, words[at]
 

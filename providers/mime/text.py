@@ -20,15 +20,15 @@ def text_of(part: Part) -> str:
     """
     The text of a text/plain or text/html part, its lines ended by LF, without NUL.
 
-    HTML whose header names no charset may name it itself. Text in `format=flowed` is given back as
-    paragraphs (RFC 3676): whoever carries it next will not carry that parameter, and its soft line
-    breaks, stuffed blanks and, under DelSp, added blanks would be seen.
+    HTML whose header names no charset may name it itself, unless it is UTF-8 anyway: programs that
+    convert it forget that name. Text in `format=flowed` is given back as paragraphs (RFC 3676):
+    whoever carries it next will not carry that parameter, and its soft line breaks, stuffed blanks
+    and, under DelSp, added blanks would be seen.
     """
     octets = part.content
     label = part.parameters.get("charset")
     if label is None and part.content_type == "text/html":
-        meta = _META_CHARSET.search(octets, 0, _META_WITHIN)
-        label = meta[1].decode("latin-1") if meta else None
+        label = _own_charset(octets)
     text = text_from(octets, label).replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     if part.content_type == "text/plain" and part.parameters.get("format", "").lower() == "flowed":
         delete_space = part.parameters.get("delsp", "").lower() == "yes"
@@ -49,7 +49,8 @@ def paragraphs(text: str, *, delete_space: bool) -> str:
 
     def end_paragraph() -> None:
         if flowing:
-            joined.append(">" * depth + " " * bool(depth) + "".join(flowing))
+            line = "".join(flowing)
+            joined.append(">" * depth + (" " if depth and line else "") + line)
             flowing.clear()
 
     for line in text.split("\n"):
@@ -66,3 +67,12 @@ def paragraphs(text: str, *, delete_space: bool) -> str:
             end_paragraph()
     end_paragraph()
     return "\n".join(joined)
+
+
+def _own_charset(html: bytes) -> str | None:
+    try:
+        html.decode()
+    except UnicodeDecodeError:
+        meta = _META_CHARSET.search(html, 0, _META_WITHIN)
+        return meta[1].decode("latin-1") if meta else None
+    return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import quopri
+import re
 from email.message import EmailMessage
 from email.policy import SMTP
 from html.parser import HTMLParser
@@ -139,6 +140,39 @@ def test_encoded_words_come_back(words: list[str], charset: str) -> None:
     assert decode_field(f"=?{charset.upper()}?q?{quoted}?=") == text.strip(" ")
     if "=?" not in text:
         assert decode_field(text.encode()) == text.strip(" ")
+
+
+def collapsed(name: str) -> str:
+    """Blanks between words do not count in a display-name."""
+    return re.sub(" +", " ", name).strip(" ")
+
+
+def quoted(name: str) -> str:
+    return name.replace("\\", "\\\\").replace('"', '\\"')
+
+
+NAMES = WORDS.map(collapsed).filter(lambda name: name and "=?" not in name)
+PLAIN = NAMES.map(lambda name: collapsed(re.sub(r'[()<>@,;:"\\\[\]=]', "", name))).filter(bool)
+MAILBOXES = st.one_of(
+    PLAIN.map(lambda name: (name, f"{name} <a@example.com>")),
+    PLAIN.map(lambda name: (name, f"a@example.com ({name})")),
+    NAMES.map(lambda name: (name, f'"{quoted(name)}" <a@example.com>')),
+    NAMES.map(
+        lambda name: (
+            name,
+            f"=?utf-8?B?{base64.b64encode(name.encode()).decode()}?= <a@example.com>",
+        )
+    ),
+)
+
+
+@given(st.lists(MAILBOXES, max_size=5))
+def test_display_names_come_back(mailboxes: list[tuple[str, str]]) -> None:
+    """T26, T9: any display-name, raw, quoted, encoded or as a comment, stays one name."""
+    to = ", ".join(written for _, written in mailboxes)
+    assert parse_letter(f"To: {to}\r\n\r\n".encode()).to == tuple(
+        Mailbox(name, "a@example.com") for name, _ in mailboxes
+    )
 
 
 # Octets of each charset that are not also UTF-8 by chance: those are read as UTF-8 on purpose.

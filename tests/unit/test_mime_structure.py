@@ -148,6 +148,7 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
     "open comments": lambda n: b"To: " + b"(" * n,
     "open quotes": lambda n: b"To: " + b'"\\' * (n // 2),
     "open angles": lambda n: b"To: " + b"<" * n,
+    "colons after an address": lambda n: b"To: " + b"=" * (n // 2) + b"@" + b":" * (n // 2),
     "words and commas": lambda n: b"To: " + b"a," * (n // 2),
     "semicolons": lambda n: b"Content-Type: text/plain" + b";" * n,
     "open parameters": lambda n: b"Content-Type: text/plain" + b';a="\\' * (n // 5),

@@ -143,7 +143,7 @@ class Session(SMTP):
         try:
             await self._talk()
         except _Ended:
-            if self._farewell is not None:
+            if self._farewell is not None and not self._gone:
                 self._say(self._farewell)
         except Exception as error:  # noqa: BLE001 - logged; a session ends with a reply
             self._say(self._internal_error(error))
@@ -215,6 +215,7 @@ class Session(SMTP):
         if data.repairs and not self._told_of_repairs:
             self._told_of_repairs = True  # such a client does it with every letter
             log.info("line_ends_repaired", **self._about(envelope, size), repairs=data.repairs)
+        self._send()
         self._taking = True
         try:
             # The content has no name here: intake makes another copy and can let this one go.
@@ -281,7 +282,7 @@ class Session(SMTP):
             await self._until_read()
         if self._gone or self._eof or self._farewell is not None:
             raise _Ended
-        if self._reading_paused:
+        if self._reading_paused and not self._wire.is_closing():
             self._reading_paused = False
             self._wire.resume_reading()
         await self._event()

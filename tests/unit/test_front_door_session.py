@@ -84,6 +84,18 @@ async def test_whole_session_in_one_chunk() -> None:
     assert house.intake.contents == [b"Subject: a\r\n\r\n"]
 
 
+async def test_nothing_said_waits_for_a_letter_to_be_taken() -> None:
+    """RFC 2920 3.2: replies that are due leave before the session waits, for whatever it is."""
+    house = House()
+    house.intake.hang()
+    wire = await house.greeted()
+    feed(wire, ENVELOPE + b"DATA\r\nSubject: a\r\n\r\n.\r\n")
+    await house.intake.wait_until(lambda intake: intake.waiting == 1)
+    assert wire.sent.endswith(GO_AHEAD)
+    house.intake.go_on()
+    await wire.until_sent(b"queued as Q0001\r\n")
+
+
 async def test_idle_client_is_sent_away() -> None:
     """RFC 5321 4.5.3.2.7: not before five minutes, and with a 421 that says why."""
     house = House()

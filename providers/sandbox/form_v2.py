@@ -50,7 +50,7 @@ class SandboxFormV2:
 
     letterbox: Letterbox
     faults: FaultPlan
-    token: str
+    token: str = field(repr=False)
     token_in_form: bool = False
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(FIRST_ID))
 

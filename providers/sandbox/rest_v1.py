@@ -69,7 +69,7 @@ class SandboxRestV1:
 
     letterbox: Letterbox
     faults: FaultPlan
-    api_key: str
+    api_key: str = field(repr=False)
     rate: Rate | None = None
     balance: int | None = None
     messages: dict[int, dict[str, Any]] = field(default_factory=dict)

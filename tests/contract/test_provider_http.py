@@ -28,7 +28,7 @@ SECRET = "dummy+key/with=="
 SMALL = HttpRequest("POST", "/letters", (("Content-Type", "text/plain"),), b"a letter")
 LARGE = HttpRequest("POST", "/letters", (), b"x" * (16 << 20))  # more than any socket buffers
 QUESTION = HttpRequest("GET", "/balance", query="a=1")
-SOON, LATER = 0.3, 10.0
+SOON, LATER = 0.5, 10.0  # seconds: for those who get no answer, and for the others
 
 Build = Callable[..., HttpClient]
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from providers.mime.charset import text_from
 from providers.mime.header import decode_field, one_line, unfolded
 
+_VALUE_END = re.compile(rb"[;\s]")  # a blank too, for some forget the semicolon
 # A parameter, or a word that is none: each match consumes something, so that time stays linear.
 _PARAMETER = re.compile(
     rb"""[;\s]*+(?:([^\s;="]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"?|([^;"]*+))|[^;\s]++|\Z)"""
@@ -38,9 +39,8 @@ def parse_parameters(raw: bytes) -> tuple[str, dict[str, str]]:
     if not raw:
         return "", {}
     line = unfolded(raw[:_MAX_OCTETS])
-    value, blank, rest = line.partition(b";")
-    if not blank:
-        value, _, rest = line.partition(b" ")  # a forgotten semicolon
+    value = _VALUE_END.split(line, maxsplit=1)[0]
+    rest = line[len(value) :]
     plain: dict[str, bytes] = {}
     sections: dict[str, dict[int, tuple[bytes, bool]]] = {}
     for match in _PARAMETER.finditer(rest):
@@ -48,7 +48,7 @@ def parse_parameters(raw: bytes) -> tuple[str, dict[str, str]]:
             continue
         name = match[1].decode("latin-1").lower()
         octets = match[3] if match[2] is None else _QUOTED_PAIR.sub(rb"\1", match[2])
-        if section := _SECTION.match(name):
+        if "*" in name and (section := _SECTION.match(name)):
             # `name*` is the whole value, percent-encoded; without a number it is the first section
             extended = section[2] is None or section[3] is not None
             sections.setdefault(section[1], {}).setdefault(int(section[2] or 0), (octets, extended))
@@ -57,7 +57,7 @@ def parse_parameters(raw: bytes) -> tuple[str, dict[str, str]]:
     parameters = {name: decode_field(octets) for name, octets in plain.items()}
     for name, parts in sections.items():
         parameters[name] = _joined([parts[number] for number in sorted(parts)])
-    return one_line(text_from(value, None)).lower(), parameters
+    return decode_field(value).lower(), parameters
 
 
 def media_type(value: str) -> str:

@@ -118,10 +118,10 @@ class _Sorter:
         body = _Body()
         for child in part.parts:
             found = self.body(child, part.content_type)
-            if not body.parts or (body.is_blank and not found.is_blank):
-                body = found
-            elif found.is_blank:
+            if found.is_blank and body.parts:
                 continue
+            if body.is_blank:
+                body = found
             elif body.is_like(found):
                 body += found
             else:

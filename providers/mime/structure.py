@@ -75,7 +75,7 @@ class Part:
     @property
     def is_blank(self) -> bool:
         """Whether there is nothing in it to see."""
-        return not self.parts and not (self.body or b"").strip()
+        return not self.parts and (not self.body or self.body.isspace())
 
 
 def read_structure(content: bytes) -> tuple[list[tuple[bytes, bytes]], Part]:

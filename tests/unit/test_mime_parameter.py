@@ -15,6 +15,7 @@ from providers.mime.parameter import media_type, parse_parameters, safe_filename
         (b"text/plain; charset = utf-8 ; format=flowed", "text/plain",
          {"charset": "utf-8", "format": "flowed"}),
         (b"text/plain charset=utf-8", "text/plain", {"charset": "utf-8"}),
+        (b"text/html charset=utf-8; x=y", "text/html", {"charset": "utf-8", "x": "y"}),
         (b'multipart/mixed;;; boundary="a;b=c" ;', "multipart/mixed", {"boundary": "a;b=c"}),
         (b"attachment; filename=two words.pdf; size=7", "attachment",
          {"filename": "two words.pdf", "size": "7"}),

@@ -162,6 +162,7 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
     "content ids": lambda n: b"Content-Type: text/html\r\n\r\n" + b"cid:&amp;" * (n // 9),
     "meta elements": lambda n: b"Content-Type: text/html\r\n\r\n" + b"<meta " * (n // 6),
     "flowed": lambda n: b"Content-Type: text/plain; format=flowed\r\n\r\n" + b"> a \r\n" * (n // 6),
+    "blank parts": lambda n: MIXED + b"--b\r\n\r\n" + b" " * (n // 2) + b"\r\n--b\r\n" * (n // 14),
     "links": lambda n: b"\r\n" + b"http://x" + b")" * n,
 }
 

@@ -56,7 +56,7 @@ def test_whole_letter_gets_a_received_and_nothing_else() -> None:
 
 
 def test_missing_fields_are_added() -> None:
-    """RFC 6409 8.3 and 8.5; words in the body that look like them do not count."""
+    """RFC 6409 8.2 and 8.3; words in the body that look like them do not count."""
     letter = b"Subject: a\r\n\r\nDate: tomorrow\r\nMessage-ID: <x@y>\r\n"
     content, message_id = completed(letter)
     assert content == RECEIVED + DATE + MESSAGE_ID + letter
@@ -70,6 +70,7 @@ def test_missing_fields_are_added() -> None:
         b" indented\r\n",
         b"From now on, all is well.\r\nRegards\r\n",
         b"http//no colon before a blank: here\r\n",
+        b"x" * 999 + b": too long for a name\r\n",
     ],
 )
 def test_letter_without_a_header_gets_one(body: bytes) -> None:

@@ -67,10 +67,10 @@ class Batcher(Generic[T]):
         trouble_from: What an exception out of it means; `None` for a bug.
         probe: Writes and undoes nothing of value; raises while a letter of so many octets could
             not be written.
+        max_waiting_octets: Contents that wait at once; one may always.
         on_commit: Told of each commit.
         on_health: Told when `unhealthy_reason` changes.
         probe_every_s: How often to probe while unhealthy, in seconds.
-        max_waiting_octets: More than this does not wait at once.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Batcher(Generic[T]):
         begin: Callable[[], AbstractContextManager[T]],
         trouble_from: Callable[[Exception], Trouble | None],
         probe: Callable[[T, int], None],
+        max_waiting_octets: int = MAX_WAITING_OCTETS,
         on_commit: OnCommit | None = None,
         on_health: OnHealth | None = None,
         probe_every_s: float = 1.0,
-        max_waiting_octets: int = MAX_WAITING_OCTETS,
     ) -> None:
         self._begin = begin
         self._trouble_from = trouble_from

@@ -175,6 +175,9 @@ class SqliteEngine:
         if not self.exclusive:
             if not self.path.exists():
                 raise SpoolUnavailable("there is no spool; the gateway makes it when it starts")
+            if not os.access(self.path.parent, os.W_OK | os.X_OK):
+                # Even readers of a write-ahead log write: to the index beside it.
+                raise SpoolUnavailable("its folder is read-only for this user")
             return
         folder = self.path.parent
         if not folder.is_dir():

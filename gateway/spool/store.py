@@ -24,7 +24,7 @@ from gateway.domain.lifecycle import SETTLED
 from gateway.domain.queue_id import QueueIdSource
 from gateway.errors import SpoolIncompatible, SpoolUnavailable, UnknownQueueId
 from gateway.spool import commands
-from gateway.spool.batcher import Batcher, OnCommit, OnHealth
+from gateway.spool.batcher import MAX_WAITING_OCTETS, Batcher, OnCommit, OnHealth
 from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
 from gateway.spool.claims import Claims, Wanted
 from gateway.spool.commands import HOLD, RELEASE, REMOVE, RETRY, Command, Step
@@ -78,6 +78,7 @@ class SqlSpool:
         uncertain_after: timedelta,
         lease: timedelta,
         exclusive: bool,
+        max_waiting_octets: int,
         on_commit: OnCommit | None,
         on_health: OnHealth | None,
     ) -> None:
@@ -103,6 +104,7 @@ class SqlSpool:
             begin=self._writer.begin,
             trouble_from=engine.trouble_from,
             probe=lambda tx, octets: engine.probe(tx.connection, octets),
+            max_waiting_octets=max_waiting_octets,
             on_commit=on_commit,
             on_health=on_health,
         )
@@ -117,6 +119,7 @@ class SqlSpool:
         lease: timedelta = timedelta(minutes=5),
         exclusive: bool,
         patience: timedelta = timedelta(seconds=5),
+        max_waiting_octets: int = MAX_WAITING_OCTETS,
         on_commit: OnCommit | None = None,
         on_health: OnHealth | None = None,
     ) -> SqlSpool:
@@ -131,6 +134,7 @@ class SqlSpool:
             exclusive: As the gateway, who makes it, brings it up to date and has it alone; else
                 as one who looks in beside it.
             patience: How long to wait for the lock of another process.
+            max_waiting_octets: Contents that wait for the disk at once; one may always.
             on_commit: Told of each commit: its seconds, and how many letters it admitted.
             on_health: Told why nothing can be written, and with `None` that it can again.
 
@@ -146,6 +150,7 @@ class SqlSpool:
             uncertain_after=uncertain_after,
             lease=lease,
             exclusive=exclusive,
+            max_waiting_octets=max_waiting_octets,
             on_commit=on_commit,
             on_health=on_health,
         )

@@ -1,0 +1,63 @@
+"""
+A process that has a spool and dies by SIGKILL, when told or at a point of its own choosing.
+
+Run as `python -m tests.support.spool_child URL DEED OCTETS`; prints the queue id once the deed is
+done, then waits to be killed. Deeds whose name begins with `die` never get that far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gateway.clock import SystemClock
+from gateway.spool.batcher import Batcher
+from gateway.spool.store import SqlSpool
+from gateway.spool.transaction import Transaction
+from tests.support.letters import a_letter, starts_of
+
+LEASE = timedelta(milliseconds=1)  # lapsed by the time anybody else looks
+
+
+def _die(*_arguments: Any, **_named: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+DEATHS: dict[str, tuple[type, str, Callable[..., None]]] = {
+    "die-before-commit": (Transaction, "finish", _die),
+    "die-before-row": (Batcher, "submit", _die),
+}
+
+
+async def main(url: str, deed: str, octets: int) -> None:
+    """Do it, say so, wait."""
+    spool = await SqlSpool.open(
+        url,
+        clock=SystemClock(),
+        uncertain_after=timedelta(0),
+        lease=LEASE,
+        exclusive=deed != "claim",
+    )
+    now = datetime.now(UTC)
+    if deed in DEATHS:
+        place, name, die = DEATHS[deed]
+        setattr(place, name, die)
+    if deed == "claim":
+        (letter,) = (await spool.claim("main", now, 1)).letters
+        await spool.start(starts_of(letter, now)[:1])
+        queue_id = letter.queue_id
+    else:
+        fresh = a_letter(spool, now, content=b"x" * octets)
+        await spool.admit(fresh)
+        queue_id = fresh.queue_id
+    print(queue_id, flush=True)  # noqa: T201 (the parent reads it)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -34,10 +34,15 @@ def deliver(clock: Clock) -> Deliver:
     return _deliver
 
 
-async def one_letter(client: ScriptedClient) -> None:
-    """Take a pipelined letter."""
-    await client.hear("MAIL", "RCPT", "DATA")
-    await client.say("250 ok", "250 ok", "354 go")
+async def one_letter(client: ScriptedClient, *, pipelining: bool = True) -> None:
+    """Take a letter."""
+    if pipelining:
+        await client.hear("MAIL", "RCPT", "DATA")
+        await client.say("250 ok", "250 ok", "354 go")
+    else:
+        for verb, reply in (("MAIL", "250 ok"), ("RCPT", "250 ok"), ("DATA", "354 go")):
+            await client.hear(verb)
+            await client.say(reply)
     await client.content()
     await client.say("250 2.0.0 ok")
 
@@ -148,20 +153,37 @@ class TestFoundDead:
             assert (await deliver(provider)).kind is Kind.ACCEPTED
             await provider.aclose()
 
-    @pytest.mark.parametrize("extension", ["PIPELINING", "SIZE"])
+    @pytest.mark.parametrize("pipelining", [True, False])
     async def test_a_connection_that_dies_as_it_is_used(
-        self, smarthost: Build, deliver: Deliver, extension: str
+        self, smarthost: Build, deliver: Deliver, pipelining: bool
     ):
-        """Closed before it answered anything: one silent try on a new connection, once."""
+        """Closed before it answered anything: the letter goes over a new connection, unseen."""
 
         async def script(client: ScriptedClient) -> None:
-            await client.greet(extension)
+            await client.greet("PIPELINING" if pipelining else "SIZE")
+            await one_letter(client, pipelining=pipelining)
             if client.number == 0:
-                for reply in ("250 ok", "250 ok", "354 go"):
-                    await client.reader.readline()
-                    await client.say(reply)
-                await client.content()
-                await client.say("250 ok")
+                await client.hear("MAIL")
+                client.reset()
+            else:
+                await client.hear("QUIT")
+                await client.say("221 bye")
+
+        async with scripted_smtp(script) as port:
+            provider = smarthost(port)
+            for _ in range(2):
+                assert (await deliver(provider)).kind is Kind.ACCEPTED
+            await provider.aclose()
+
+    async def test_a_new_connection_that_dies_too(self, smarthost: Build, deliver: Deliver):
+        """One more try and no third: what a fresh connection does is the outcome."""
+        numbers = []
+
+        async def script(client: ScriptedClient) -> None:
+            numbers.append(client.number)
+            await client.greet("PIPELINING")
+            if client.number == 0:
+                await one_letter(client)
             await client.hear("MAIL")
             client.reset()
 
@@ -171,6 +193,7 @@ class TestFoundDead:
             outcome = await deliver(provider)
         assert (outcome.kind, outcome.scope) == (Kind.DEFERRED, Scope.PROVIDER)
         assert outcome.cause is Cause.UNREACHABLE
+        assert numbers == [0, 1]
 
     @pytest.mark.parametrize("answered", ["250 ok", "421 4.7.0 enough letters"])
     async def test_a_connection_that_dies_having_answered(

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
+from prometheus_client import Counter
 
 from gateway.clock import SystemClock
 from gateway.config import Settings
@@ -239,10 +240,11 @@ class Gateway:
 
 
 class _SessionCounts:
-    """What SMTP sessions do, as metrics."""
+    """What SMTP sessions do, as metrics; a letter has five replies, so their series are kept."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._series: dict[tuple[str, int, str], Counter] = {}
 
     def connected(self, listener: str) -> None:
         self._metrics.smtp_sessions.labels(listener).inc()
@@ -252,7 +254,12 @@ class _SessionCounts:
         self._metrics.smtp_connections.labels(listener).dec()
 
     def replied(self, listener: str, reply: Reply) -> None:
-        self._metrics.smtp_replies.labels(listener, f"{reply.code // 100}xx", reply.reason).inc()
+        key = (listener, reply.code // 100, reply.reason)
+        series = self._series.get(key)
+        if series is None:
+            labels = (listener, f"{key[1]}xx", reply.reason)
+            series = self._series[key] = self._metrics.smtp_replies.labels(*labels)
+        series.inc()
 
 
 async def run_until_stopped(

@@ -71,6 +71,28 @@ class SpoolingIntake:
 
     async def take(self, submission: Submission) -> Reply:
         """Make the letter durable and say 250, or say why not."""
+        prepared = self._prepare(submission)
+        del submission  # its content was copied, and shall not be kept while we wait for the disk
+        if isinstance(prepared, Reply):
+            return prepared
+        letter, message = prepared
+        try:
+            await self.spool.admit(letter)
+        except BaseException as error:
+            if letter.leased:
+                self.hand_off.release(message.size)
+            if isinstance(error, SpoolError):
+                log.warning("letter_not_admitted", queue_id=letter.queue_id, reason=error.reason)
+                full = isinstance(error, SpoolFull)
+                return replies.SPOOL_FULL if full else replies.spool_unavailable(letter.queue_id)
+            raise
+        if letter.leased:
+            self.hand_off.hand(_queued(letter), message)
+        self.emit(_received(letter))
+        return replies.queued_as(letter.queue_id)
+
+    def _prepare(self, submission: Submission) -> tuple[NewLetter, Message] | Reply:
+        """The letter to admit, its header complete; or the refusal."""
         arrival = self.clock.now()
         queue_id = self.spool.new_queue_id(arrival)
         content, message_id = trace.complete(
@@ -81,7 +103,6 @@ class SpoolingIntake:
         if isinstance(plans, Reply):
             return plans
         providers = tuple(plan.candidates[0] for plan in plans)
-        leased = self.hand_off.reserve(set(providers), message.size)
         letter = NewLetter(
             queue_id=queue_id,
             envelope=submission.envelope,
@@ -91,22 +112,9 @@ class SpoolingIntake:
             client=str(submission.client),
             message_id=message_id,
             providers=providers,
-            leased=leased,
+            leased=self.hand_off.reserve(set(providers), message.size),
         )
-        try:
-            await self.spool.admit(letter)
-        except BaseException as error:
-            if leased:
-                self.hand_off.release(message.size)
-            if isinstance(error, SpoolError):
-                log.warning("letter_not_admitted", queue_id=queue_id, reason=error.reason)
-                full = isinstance(error, SpoolFull)
-                return replies.SPOOL_FULL if full else replies.spool_unavailable(queue_id)
-            raise
-        if leased:
-            self.hand_off.hand(_queued(letter), message)
-        self.emit(_received(letter, submission))
-        return replies.queued_as(queue_id)
+        return letter, message
 
     def _plans(self, submission: Submission, message: Message) -> list[Plan] | Reply:
         """A plan for each recipient, or the refusal when one has nobody to carry its letter."""
@@ -155,13 +163,13 @@ def _queued(letter: NewLetter) -> QueuedMessage:
     )
 
 
-def _received(letter: NewLetter, submission: Submission) -> LetterReceived:
+def _received(letter: NewLetter) -> LetterReceived:
     reverse_path = letter.envelope.reverse_path
     return LetterReceived(
         at=letter.arrival,
         queue_id=letter.queue_id,
         listener=letter.listener,
-        client=submission.client.address,
+        client=letter.client,
         reverse_path=reverse_path.addr_spec if reverse_path else "",
         recipients=len(letter.envelope.recipients),
         size=len(letter.content),

@@ -21,6 +21,7 @@ from pathlib import Path
 import uvloop
 
 from bench import postfix, report, rounds, sampling
+from bench.child import ChildFailed
 from bench.relays import CHECKOUT, Relay, parse_relay
 from bench.workloads import WORKLOADS, Workload
 
@@ -42,6 +43,9 @@ def main() -> int:
             results = uvloop.run(_run(options, makers, folder, own_tools=bool(without)))
         except asyncio.CancelledError:
             return _INTERRUPTED
+        except ChildFailed as error:  # a sink; relays that fail are in the report
+            _say(str(error))
+            return 1
     if options.json:
         print(json.dumps(report.document(results, facts), indent=2))
     else:
@@ -63,8 +67,8 @@ def _options() -> argparse.Namespace:
         help="mailquay, postfix, or mailquay=CHECKOUT for another state of the sources; may be "
         "repeated, also for the same one (default: mailquay and postfix)",
     )
-    add("--reps", type=_positive, default=5, help="timed rounds of each relay (default: 5)")
-    add("--letters", type=_positive, help="letters in a round (default: the workload's own)")
+    add("--reps", type=_at_least(1), default=5, help="timed rounds of each relay (default: 5)")
+    add("--letters", type=_at_least(2), help="letters in a round (default: the workload's own)")
     add("--no-postfix", action="store_true", help="neither install nor use anything of Postfix")
     add(
         "--folder",
@@ -84,10 +88,12 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"at least {least}")
+        return int(text)
+
     return number
 
 
@@ -122,10 +128,15 @@ def _workspace(parent: Path) -> Iterator[Path]:
 async def _run(
     options: argparse.Namespace, makers: Makers, folder: Path, *, own_tools: bool
 ) -> report.Results:
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    task = asyncio.current_task()
     assert task is not None
+
+    def interrupt() -> None:
+        if not task.cancelling():  # once: a second signal must not break off the cleaning up
+            task.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, interrupt)
     results = []
     for workload in _chosen(options):
         place = folder / workload.name

@@ -103,7 +103,8 @@ def write_instance(folder: Path, *, port: int, sink_port: int) -> Path:
         Its configuration directory.
 
     Raises:
-        OSError, subprocess.SubprocessError: It could not be laid out, or Postfix dislikes it.
+        OSError, LookupError: It could not be laid out; there is no user postfix.
+        subprocess.SubprocessError: Postfix dislikes it.
     """
     config, data = folder / "config", folder / "data"
     for path in (config, data, folder / "queue"):

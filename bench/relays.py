@@ -102,8 +102,9 @@ class Postfix:
         self.port = free_port()
         try:
             config = postfix.write_instance(folder, port=self.port, sink_port=sink_port)
-        except subprocess.CalledProcessError as error:
-            raise ChildFailed(f"postfix check: {error.stderr.strip()}") from error
+        except (OSError, LookupError, subprocess.SubprocessError) as error:
+            told = getattr(error, "stderr", None) or str(error)
+            raise ChildFailed(f"no instance of postfix: {told.strip()}") from error
         # Not by `postfix start`, which would leave its master to init.
         self._child = await Child.start(
             (postfix.master_program(), "-c", str(config)), output=folder / "maillog"

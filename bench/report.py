@@ -1,5 +1,7 @@
 """
 Tells what came of it: a table for each workload with ratios to Postfix and bars, or JSON.
+
+Only arranges and rounds; every figure is made in `rounds`, every bar is written in `workloads`.
 """
 
 from __future__ import annotations
@@ -146,6 +148,7 @@ def _remarks(workload: Workload, accounts: Sequence[Account]) -> Iterator[str]:
                 f"{bar.figure} x{ratios[bar.figure]:.2f}, "
                 f"{'meets' if bar.met(ratios[bar.figure]) else 'MISSES'} x{bar.ratio:g}"
                 for bar in workload.bars
+                if bar.figure in ratios
             )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,33 +14,18 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
-LETTERS = 30
 
 
-def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = (
-        sys.executable,
-        "-m",
-        "bench",
-        "--no-postfix",
-        "--folder",
-        str(folder),
-        "--reps",
-        "1",
-    )
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "bench", "--reps", "1", "--letters", "30")
     return subprocess.run(
-        (*command, "--letters", str(LETTERS), *arguments),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+        (*command, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
     )
 
 
 def test_without_postfix_every_letter_is_counted(tmp_path: Path) -> None:
     """`make bench` measures Mailquay also where Postfix cannot be had, closed loop and open."""
-    done = bench(tmp_path, "--workload", "s1", "--workload", "lat", "--json")
+    done = bench(*_alone(tmp_path), "--workload", "s1", "--workload", "lat", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["machine"]["postfix"] == "left out"
@@ -60,7 +47,30 @@ def test_a_relay_that_does_not_start_is_told_and_fails_the_run(
 ) -> None:
     """A broken relay gives no figures and no zero that looks like one."""
     monkeypatch.setenv("MAILQUAY_SPOOL__URL", "sqlite:////proc/no/such/place.db")
-    done = bench(tmp_path, "--workload", "s1")
+    done = bench(*_alone(tmp_path), "--workload", "s1")
     assert done.returncode == 1
     assert "mailquay is out after 0 rounds" in done.stdout
     assert not list(tmp_path.iterdir()), "the bench left files behind"
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("postfix") is None,
+    reason="a private Postfix needs its package, and root",
+)
+def test_beside_postfix_there_are_ratios() -> None:
+    """Both relays get the same letters from the same tools, and what each did is compared."""
+    done = bench("--workload", "s1", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    if not document["machine"]["postfix"][0].isdigit():
+        pytest.skip(document["machine"]["postfix"])  # the checkout lies where it cannot get in
+    mailquay, postfix = document["workloads"][0]["relays"]
+    for relay in (mailquay, postfix):
+        assert (relay["failure"], relay["lost"], relay["duplicated"]) == ("", 0, 0)
+    ratio = mailquay["rounds"][0]["accepted/s"] / postfix["rounds"][0]["accepted/s"]
+    assert mailquay["ratios"]["accepted/s"] == pytest.approx(ratio)
+    assert postfix["ratios"]["accepted/s"] == 1.0
+
+
+def _alone(folder: Path) -> tuple[str, ...]:
+    return ("--no-postfix", "--folder", str(folder))

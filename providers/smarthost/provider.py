@@ -2,8 +2,8 @@
 The `smarthost` adapter: a pool of sessions to one account, and what it can carry.
 
 Implements `providers.contract.provider.Provider`. Connections are opened when letters need them,
-kept while they are used and closed when they idle; a letter never waits for one that another letter
-could block. Outcomes are made below, in `session` and `opening`; nothing is judged here.
+never more than configured, kept while they are used and closed when they idle. What became of a
+letter is judged below, in `session` and `opening`; here a dead connection costs it one silent try.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Smarthost:
         return per_recipient(request, transaction.outcomes)
 
     def _tell_leftovers(self, transaction: Transaction) -> None:
-        """Ids that are somebody's, and not ours to guess whose (provider reference, part D.2)."""
+        """Somebody's ids, and not ours to guess whose (provider reference, part D item 2)."""
         pairs = ", ".join(f"{address}:{id_}" for address, id_ in transaction.leftovers)
         _log.warning(
             "%s: %s: the final reply names letters of no recipient: %s",

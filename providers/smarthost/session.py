@@ -37,7 +37,7 @@ class Transaction:
         outcomes: By recipient key; complete once `Session.deliver` has returned.
         phase: How far it has come.
         answered: Whether the server answered anything of it.
-        found_dead: The connection was gone before that, and so nothing was accepted.
+        found_dead: The connection broke before any answer, and so nothing was accepted.
         leftovers: Pairs of the final reply that belong to none of the recipients.
     """
 
@@ -217,7 +217,7 @@ class Session:
                 return accepted
             # It waits for a letter to nobody: the empty one is what RFC 2920 3.1 prescribes.
             await self._dialogue.send_content(b"")
-            await self._dialogue.reply()
+            await self._next_reply(transaction)
             return []
         transaction.settle(_verdict(transaction.phase, reply))
         if mail_taken:

@@ -35,6 +35,7 @@ from gateway.spool.store import SqlSpool
 from gateway.web.server import WebServer, build_app
 from providers.contract.provider import ProbeResult, Provider
 from providers.registry import PROVIDERS
+from providers.settings import ProviderSettings
 
 log = structlog.get_logger("gateway")
 
@@ -52,9 +53,16 @@ def build_providers(settings: Settings) -> dict[str, Provider]:
     """
     clock = SystemClock()
     return {
-        name: PROVIDERS[given.kind].build(name, given, clock)
+        name: PROVIDERS[given.kind].build(name, _introduced(given, settings.hostname), clock)
         for name, given in settings.providers.items()
     }
+
+
+def _introduced(given: ProviderSettings, hostname: str) -> ProviderSettings:
+    """The same settings, with our name where they ask for one and the operator gave none."""
+    if "hostname" in type(given).model_fields and "hostname" not in given.model_fields_set:
+        return given.model_copy(update={"hostname": hostname})
+    return given
 
 
 async def probe_all(settings: Settings) -> dict[str, ProbeResult]:

@@ -19,12 +19,23 @@ from providers.contract.message import Message
 from providers.mime import needs_from, raw_needs_from
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Planner:
-    """Routes in order, and the capabilities of every configured provider by name."""
+    """
+    Routes in order, and the capabilities of every configured provider by name.
+
+    One value for the whole gateway; `reconfigure` changes what all its users plan by.
+    """
 
     routes: tuple[Route, ...]
     capabilities: Mapping[str, ProviderCapabilities]
+
+    def reconfigure(
+        self, routes: tuple[Route, ...], capabilities: Mapping[str, ProviderCapabilities]
+    ) -> None:
+        """From now on plan by these."""
+        self.routes = routes
+        self.capabilities = capabilities
 
     def message(self, content: bytes, envelope: Envelope) -> Message:
         """The letter with its needs, known as far as choosing a first provider takes."""

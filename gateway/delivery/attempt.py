@@ -48,15 +48,19 @@ from providers.contract.provider import Provider
 log = structlog.get_logger("gateway.delivery")
 
 _RECORD_AGAIN_S = 1.0
+_LAST_ATTEMPT_S = 30.0
 _UNFORESEEN = DeliveryOutcome(
     Kind.UNCERTAIN, Scope.MESSAGE, "4.3.0", "the adapter failed in a way it was not made for"
+)
+_NOT_SENT = DeliveryOutcome(
+    Kind.DEFERRED, Scope.MESSAGE, "4.3.2", "the gateway was stopped before it was sent"
 )
 _CUT_SHORT = DeliveryOutcome(
     Kind.UNCERTAIN, Scope.MESSAGE, "4.3.2", "the gateway was stopped before the answer"
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptMaker:
     """
     Makes attempts for all lanes.
@@ -81,9 +85,14 @@ class AttemptMaker:
     emit: Emit
     expect: Callable[[str, datetime], None]
 
-    async def __call__(self, job: Job, provider: Provider) -> None:
+    def reconfigure(self, schedule: RetrySchedule, timeouts: Mapping[str, float]) -> None:
+        """From now on judge and time attempts by these."""
+        self.schedule = schedule
+        self.timeouts = timeouts
+
+    async def __call__(self, job: Job, provider: Provider, connections: asyncio.Semaphore) -> None:
         """
-        Make the attempt of a job.
+        Make the attempt of a job; `connections` is held while the provider has it.
 
         Never raises but for cancellation, and then what was under way is recorded as uncertain.
         """
@@ -109,7 +118,7 @@ class AttemptMaker:
             if not kept:
                 return
             attempt = replace(attempt, recipients=kept)
-        await self._make(attempt, provider)
+        await self._make(attempt, provider, connections)
 
     async def _message(self, in_hand: LetterInHand, provider: Provider) -> Message:
         """The letter, loaded once for all its jobs, with as many of its needs as this one takes."""
@@ -141,19 +150,26 @@ class AttemptMaker:
             await self._record(redirected)
         return ready
 
-    async def _make(self, attempt: _Attempt, provider: Provider) -> None:
+    async def _make(
+        self, attempt: _Attempt, provider: Provider, connections: asyncio.Semaphore
+    ) -> None:
         request = attempt.request()
+        so_far = _NOT_SENT
         try:
-            report = await self._deliver(provider, request)
+            async with connections:
+                so_far = _CUT_SHORT
+                report = await self._deliver(provider, request)
         except asyncio.CancelledError:
             # What may have reached the provider is recorded before the stop goes on.
-            ending = self._end(attempt, all_same(request, _CUT_SHORT))
+            ending = self._end(attempt, all_same(request, so_far))
             await asyncio.shield(asyncio.ensure_future(ending))
             raise
         await self._end(attempt, report)
 
     async def _deliver(self, provider: Provider, request: DeliveryRequest) -> DeliveryReport:
-        deadline = self.clock.monotonic() + self.timeouts[provider.name]
+        # A provider that a reload took away may still have an attempt to make.
+        timeout_s = self.timeouts.get(provider.name, _LAST_ATTEMPT_S)
+        deadline = self.clock.monotonic() + timeout_s
         try:
             report = await provider.deliver(request, deadline=deadline)
         except Exception:

@@ -9,14 +9,14 @@ and `attempt`; composition and shutdown are `app`'s.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
 from gateway.delivery.attempt import AttemptMaker
-from gateway.delivery.lane import Lane, LetterInHand
+from gateway.delivery.lane import Job, Lane, LetterInHand
 from gateway.domain.events import AttemptCutShort, Emit, LetterCorrupt
 from gateway.domain.retry import RetrySchedule
 from gateway.errors import SpoolError
@@ -83,11 +83,12 @@ class Dispatcher:
         self._spool = spool
         self._clock = clock
         self._emit = emit
+        self._throttled = throttled
         self._limits = limits
         self._hand_off_octets = 0
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
-        attempt = AttemptMaker(
+        self._attempt = AttemptMaker(
             spool=spool,
             planner=planner,
             schedule=schedule,
@@ -97,17 +98,9 @@ class Dispatcher:
             emit=emit,
             expect=self._expect,
         )
-        self._lanes = {
-            name: Lane(
-                provider,
-                window=limits.window,
-                attempt=attempt,
-                closed=self._closed,
-                throttled=throttled,
-                clock=clock,
-            )
-            for name, provider in providers.items()
-        }
+        self._lanes = {name: self._lane(provider) for name, provider in providers.items()}
+        self._feeders: dict[str, asyncio.Task[None]] = {}
+        self._retiring: dict[Lane, asyncio.Task[None]] = {}
 
     def reserve(self, providers: Iterable[str], octets: int) -> bool:
         """
@@ -116,12 +109,16 @@ class Dispatcher:
         Says no when a lane has no room or the hand-off memory is used up: the letter then waits in
         the spool like any other. On yes the memory is taken, and `hand` or `release` must follow.
         """
-        if self._stopping or self._hand_off_octets + octets > self._limits.hand_off_octets:
+        lanes = [self._lanes.get(name) for name in providers]
+        if (
+            self._stopping
+            or self._hand_off_octets + octets > self._limits.hand_off_octets
+            or any(lane is None or lane.room == 0 for lane in lanes)
+        ):
+            for lane in lanes:
+                if lane is not None:
+                    lane.expect_more()
             return False
-        for name in providers:
-            lane = self._lanes.get(name)
-            if lane is None or lane.room == 0:
-                return False
         self._hand_off_octets += octets
         return True
 
@@ -137,10 +134,38 @@ class Dispatcher:
     async def start(self) -> None:
         """Start the workers, the feeders and the renewal of leases."""
         for lane in self._lanes.values():
-            lane.start()
-            self._spawn(self._feed(lane), f"feeder {lane.name}")
-        self._spawn(self._renew(), "lease renewal")
-        self._spawn(self._adopt_strays(), "strays")
+            self._open(lane)
+        for coroutine, name in ((self._renew(), "lease renewal"), (self._adopt_strays(), "strays")):
+            self._tasks.append(asyncio.create_task(coroutine, name=name))
+
+    async def reconfigure(
+        self,
+        providers: Mapping[str, Provider],
+        schedule: RetrySchedule,
+        timeouts: Mapping[str, float],
+    ) -> None:
+        """
+        Go on with these providers; the planner was told before.
+
+        A provider that is the same object as before keeps its lane, its connections and its pace.
+        Another's lane takes no more letters: what it had not begun goes back to the spool, what is
+        under way ends, and then the provider is closed.
+        """
+        self._attempt.reconfigure(schedule, timeouts)
+        for name, lane in list(self._lanes.items()):
+            if providers.get(name) is not lane.provider:
+                self._feeders.pop(name).cancel()
+                self._retiring[lane] = asyncio.create_task(
+                    self._retire(lane), name=f"retiring {name}"
+                )
+        lanes = {name: self._lanes.get(name) for name in providers}
+        self._lanes = {
+            name: lane if lane and lane not in self._retiring else self._lane(providers[name])
+            for name, lane in lanes.items()
+        }
+        for name, lane in self._lanes.items():
+            if name not in self._feeders:
+                self._open(lane)
 
     async def drain(self, timeout_s: float) -> None:
         """
@@ -150,25 +175,50 @@ class Dispatcher:
         back to the spool.
         """
         self._stopping = True
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._feeders.values(), *self._retiring.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        unbegun = [job for lane in self._lanes.values() for job in lane.take_back()]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        lanes = [*self._lanes.values(), *self._retiring]
+        unbegun = [job for lane in lanes for job in lane.take_back()]
         try:
             async with asyncio.timeout(timeout_s):
-                await asyncio.gather(*(lane.finished() for lane in self._lanes.values()))
+                await asyncio.gather(*(lane.finished() for lane in lanes))
         except TimeoutError:
             log.warning("attempts_cut_short_at_stop")
-        await asyncio.gather(*(lane.stop() for lane in self._lanes.values()))
-        leases = [lease for job in unbegun for lease in job.leases]
-        if leases:
-            try:
-                await self._spool.give_back(leases)
-            except SpoolError as error:
-                log.warning("leases_not_given_back", reason=error.reason)
+        await asyncio.gather(*(lane.stop() for lane in lanes))
+        await self._give_back(unbegun)
 
-    def _spawn(self, coroutine: Coroutine[None, None, None], name: str) -> None:
-        self._tasks.append(asyncio.create_task(coroutine, name=name))
+    def _lane(self, provider: Provider) -> Lane:
+        return Lane(
+            provider,
+            window=self._limits.window,
+            attempt=self._attempt,
+            closed=self._closed,
+            throttled=self._throttled,
+            clock=self._clock,
+        )
+
+    def _open(self, lane: Lane) -> None:
+        lane.start()
+        self._feeders[lane.name] = asyncio.create_task(self._feed(lane), name=f"feeder {lane.name}")
+
+    async def _retire(self, lane: Lane) -> None:
+        await self._give_back(lane.take_back())
+        await lane.finished()
+        await lane.stop()
+        await lane.provider.aclose()
+        del self._retiring[lane]
+
+    async def _give_back(self, jobs: list[Job]) -> None:
+        leases = [lease for job in jobs for lease in job.leases]
+        if not leases:
+            return
+        try:
+            await self._spool.give_back(leases)
+        except SpoolError as error:
+            # They lapse by themselves.
+            log.warning("leases_not_given_back", reason=error.reason)
 
     def _closed(self, in_hand: LetterInHand) -> None:
         self._hand_off_octets -= in_hand.octets
@@ -179,15 +229,15 @@ class Dispatcher:
             lane.expect(due_at)
 
     async def _feed(self, lane: Lane) -> None:
-        """Claim whenever there is room for half a window; look again when woken, or in a while."""
+        """Claim while there is more and room for it; look again when woken, or in a while."""
         while True:
-            claimed = Claimed()
-            if lane.room * 2 >= self._limits.window:
+            if lane.has_room:
                 claimed = await self._claim(lane)
                 self._tell(claimed)
                 for letter in claimed.letters:
                     self._add(LetterInHand(letter, self._clock.now()))
-            if not claimed.letters:
+                lane.more_waits = bool(claimed.letters)
+            if not (lane.more_waits and lane.has_room):
                 await self._wait(lane)
 
     async def _claim(self, lane: Lane) -> Claimed:
@@ -214,14 +264,18 @@ class Dispatcher:
 
     def _add(self, in_hand: LetterInHand) -> None:
         """Put a leased letter's recipients into the lanes of their providers."""
-        by_lane: dict[str, list[QueuedRecipient]] = {}
+        by_lane: dict[Lane, list[QueuedRecipient]] = {}
         for queued in in_hand.letter.recipients:
-            lane = self._lanes[queued.provider]
+            # A reload may have taken the provider away since; any lane finds that out.
+            lane = self._lanes.get(queued.provider) or self._first_lane()
             # A lease that lapsed while this process was frozen can be claimed by itself again.
             if not lane.holds(in_hand.letter.queue_id, queued.recipient.key):
-                by_lane.setdefault(queued.provider, []).append(queued)
-        for name, recipients in by_lane.items():
-            self._lanes[name].add(in_hand, tuple(recipients))
+                by_lane.setdefault(lane, []).append(queued)
+        for lane, recipients in by_lane.items():
+            lane.add(in_hand, tuple(recipients))
+
+    def _first_lane(self) -> Lane:
+        return next(iter(self._lanes.values()))
 
     def _tell(self, claimed: Claimed) -> None:
         for cut_short in claimed.cut_short:
@@ -232,7 +286,8 @@ class Dispatcher:
     async def _renew(self) -> None:
         while True:
             await self._clock.sleep(self._limits.renew_every_s)
-            leases = [lease for lane in self._lanes.values() for lease in lane.leases()]
+            lanes = (*self._lanes.values(), *self._retiring)
+            leases = [lease for lane in lanes for lease in lane.leases()]
             if leases:
                 try:
                     await self._spool.renew(leases, self._clock.now())
@@ -241,17 +296,18 @@ class Dispatcher:
 
     async def _adopt_strays(self) -> None:
         """Letters of a provider that is configured no more are taken over by the first lane."""
-        names = frozenset(self._lanes)
-        adopter = next(iter(self._lanes.values()))
         while True:
+            configured = frozenset(self._lanes)
             try:
-                claimed = await self._spool.claim_strays(names, self._clock.now(), _STRAYS_AT_ONCE)
+                claimed = await self._spool.claim_strays(
+                    configured, self._clock.now(), _STRAYS_AT_ONCE
+                )
             except SpoolError as error:
                 log.warning("claim_failed", provider="", reason=error.reason)
                 claimed = Claimed()
             self._tell(claimed)
             for letter in claimed.letters:
-                adopter.add(LetterInHand(letter, self._clock.now()), letter.recipients)
+                self._first_lane().add(LetterInHand(letter, self._clock.now()), letter.recipients)
             await self._clock.sleep(0 if claimed.letters else _STRAYS_EVERY_S)
 
 

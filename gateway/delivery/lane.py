@@ -51,6 +51,14 @@ class Job:
         return tuple((queue_id, r.recipient.key) for r in self.recipients)
 
 
+_ATTEMPTS_PER_CONNECTION = 4
+"""
+While one letter is on a connection, others are recorded before it and after it: with fewer
+attempts the connection waits for the disk, with more only more letters would be found `sending`
+after a crash.
+"""
+
+
 class Lane:
     """
     The window and the workers of one provider.
@@ -58,7 +66,8 @@ class Lane:
     Args:
         provider: Whose lane it is.
         window: Recipients on their way at once.
-        attempt: Makes one attempt; must not raise, but for cancellation.
+        attempt: Makes one attempt, entering the semaphore while it has the provider's attention;
+            must not raise, but for cancellation.
         closed: Told when the last job of a letter is over.
         throttled: Told how many seconds a letter waited for the account's pace.
         clock: For the pace.
@@ -69,7 +78,7 @@ class Lane:
         provider: Provider,
         *,
         window: int,
-        attempt: Callable[[Job, Provider], Awaitable[None]],
+        attempt: Callable[[Job, Provider, asyncio.Semaphore], Awaitable[None]],
         closed: Callable[[LetterInHand], None],
         throttled: Callable[[str, float], None],
         clock: Clock,
@@ -78,6 +87,9 @@ class Lane:
         self.name = provider.name
         self.wake = asyncio.Event()
         self.next_due: datetime | None = None
+        self.more_waits = True  # whether the spool may have more that is due
+        self._connections = asyncio.Semaphore(provider.capabilities.connections)
+        self._ended = asyncio.Event()
         self._window = window
         self._attempt = attempt
         self._closed = closed
@@ -96,9 +108,9 @@ class Lane:
         return max(0, self._window - len(self._held))
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is on its way."""
-        return not self._held
+    def has_room(self) -> bool:
+        """Whether a claim is worth its cost: half of the window is free."""
+        return self.room * 2 >= self._window
 
     def leases(self) -> tuple[tuple[str, int], ...]:
         """Queue id and key of every recipient in the window."""
@@ -119,8 +131,8 @@ class Lane:
             self._waiting.release()
 
     def start(self) -> None:
-        """Start a worker for each connection that the provider takes."""
-        count = self.provider.capabilities.connections
+        """Start the workers: some for each connection that the provider takes."""
+        count = self.provider.capabilities.connections * _ATTEMPTS_PER_CONNECTION
         self._workers = [
             asyncio.create_task(self._work(), name=f"lane {self.name}") for _ in range(count)
         ]
@@ -146,11 +158,17 @@ class Lane:
             self.next_due = due_at
             self.wake.set()
 
+    def expect_more(self) -> None:
+        """A due letter had to stay in the spool: have the feeder look when there is room."""
+        self.more_waits = True
+        if self.has_room:
+            self.wake.set()
+
     async def finished(self) -> None:
         """Wait until no attempt is under way."""
         while self._running:
-            self.wake.clear()
-            await self.wake.wait()
+            self._ended.clear()
+            await self._ended.wait()
 
     async def _work(self) -> None:
         while True:
@@ -162,11 +180,13 @@ class Lane:
             job = self._jobs.popleft()
             self._running.add(job)
             try:
-                await self._attempt(job, self.provider)
+                await self._attempt(job, self.provider, self._connections)
             finally:
                 self._running.discard(job)
                 self._close(job)
-                self.wake.set()
+                self._ended.set()
+                if self.more_waits and self.has_room:
+                    self.wake.set()
 
     async def _take_place(self) -> None:
         while (wait := self.provider.pace.take(self._clock.monotonic())) > 0:

@@ -11,7 +11,7 @@ import contextlib
 import ipaddress
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import structlog
@@ -21,7 +21,7 @@ from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
 from gateway.domain.events import Event
-from gateway.errors import SpoolError
+from gateway.errors import ConfigError, SpoolError
 from gateway.ingress import replies
 from gateway.ingress.intake import SpoolingIntake
 from gateway.ingress.policy import FrontDoorRules
@@ -33,6 +33,8 @@ from gateway.observe.status import Status
 from gateway.planner import Planner
 from gateway.spool.store import SqlSpool
 from gateway.web.server import WebServer, build_app
+from providers.contract.capabilities import ProviderCapabilities
+from providers.contract.errors import ProviderConfigError
 from providers.contract.provider import ProbeResult, Provider
 from providers.registry import PROVIDERS
 from providers.settings import ProviderSettings
@@ -44,16 +46,23 @@ _DRAIN_WITHIN_S = 20.0
 _PURGE_EVERY_S = 600.0
 
 
-def build_providers(settings: Settings) -> dict[str, Provider]:
+def build_providers(
+    settings: Settings, kept: Mapping[str, Provider] | None = None
+) -> dict[str, Provider]:
     """
     The configured providers by name, in the order written; no connection is made.
+
+    Args:
+        settings: The configuration.
+        kept: Providers that run already and whose settings are the same: they are taken over.
 
     Raises:
         ProviderConfigError: Settings that only turn out wrong when used, as a missing CA file.
     """
-    clock = SystemClock()
+    clock, running = SystemClock(), kept or {}
     return {
-        name: PROVIDERS[given.kind].build(name, _introduced(given, settings.hostname), clock)
+        name: running.get(name)
+        or PROVIDERS[given.kind].build(name, _introduced(given, settings.hostname), clock)
         for name, given in settings.providers.items()
     }
 
@@ -109,6 +118,7 @@ class Gateway:
             listeners=[listener.name for listener in settings.smtp.listeners],
             reply_reasons=replies.REASONS,
         )
+        self._providers: dict[str, Provider] = {}
         self.smtp_ports: dict[str, int] = {}
         self.http_port = 0
 
@@ -139,9 +149,8 @@ class Gateway:
         )
         stack.push_async_callback(spool.aclose)
         await self._recover(spool)
-        providers = build_providers(settings)
-        for provider in providers.values():
-            stack.push_async_callback(provider.aclose)
+        self._providers = build_providers(settings)
+        stack.push_async_callback(self._close_providers)
         status = Status(
             spool=spool,
             metrics=self.metrics,
@@ -154,7 +163,8 @@ class Gateway:
         await web.start()
         stack.push_async_callback(web.stop)
         self.http_port = web.port
-        dispatcher = self._dispatcher(spool, providers)
+        self._planner = Planner(settings.effective_routes(), self._capabilities())
+        self._dispatcher = dispatcher = self._build_dispatcher(spool)
         await dispatcher.start()
         stack.push_async_callback(dispatcher.drain, _DRAIN_WITHIN_S)
         self._background.append(asyncio.create_task(self._purge(spool), name="purge"))
@@ -170,6 +180,44 @@ class Gateway:
         """Take no more letters, end what is under way, write everything down, close."""
         await self._stack.aclose()
 
+    async def reload(self, settings: Settings) -> None:
+        """
+        Go on with other providers, routes and retries; letters on their way are not disturbed.
+
+        Providers whose settings are the same keep their connections and their pace. What else has
+        changed needs a restart; the log says so.
+
+        Raises:
+            ProviderConfigError: A provider cannot be built; everything stays as it was.
+        """
+        before = self._settings
+        kept = {
+            name: provider
+            for name, provider in self._providers.items()
+            if settings.providers.get(name) == before.providers[name]
+        }
+        self._providers = build_providers(settings, kept)
+        self._settings = settings
+        self.metrics.add_providers({n: given.kind for n, given in settings.providers.items()})
+        self._planner.reconfigure(settings.effective_routes(), self._capabilities())
+        await self._dispatcher.reconfigure(
+            self._providers, settings.retry.schedule(), _timeouts(settings)
+        )
+        restart = [
+            name
+            for name in ("hostname", "smtp", "http", "spool", "delivery", "log")
+            if getattr(settings, name) != getattr(before, name)
+        ]
+        log.info("reloaded", providers=list(self._providers), kept=list(kept))
+        if restart:
+            log.warning("needs_restart", settings=restart)
+
+    async def _close_providers(self) -> None:
+        await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))
+
+    def _capabilities(self) -> dict[str, ProviderCapabilities]:
+        return {name: provider.capabilities for name, provider in self._providers.items()}
+
     async def _recover(self, spool: SqlSpool) -> None:
         now = self._clock.now()
         recovery = await spool.recover(now)
@@ -177,20 +225,14 @@ class Gateway:
             self._see(cut_short_event(cut_short, now))
         log.info("recovered", released=recovery.released, uncertain=len(recovery.cut_short))
 
-    def _dispatcher(self, spool: SqlSpool, providers: dict[str, Provider]) -> Dispatcher:
+    def _build_dispatcher(self, spool: SqlSpool) -> Dispatcher:
         settings = self._settings
-        self._planner = Planner(
-            settings.effective_routes(),
-            {name: provider.capabilities for name, provider in providers.items()},
-        )
         return Dispatcher(
             spool=spool,
-            providers=providers,
+            providers=self._providers,
             planner=self._planner,
             schedule=settings.retry.schedule(),
-            timeouts={
-                name: given.timeout.total_seconds() for name, given in settings.providers.items()
-            },
+            timeouts=_timeouts(settings),
             clock=self._clock,
             chance=random.random,
             emit=self._see,
@@ -270,34 +312,56 @@ class _SessionCounts:
         series.inc()
 
 
+def _timeouts(settings: Settings) -> dict[str, float]:
+    return {name: given.timeout.total_seconds() for name, given in settings.providers.items()}
+
+
 async def run_until_stopped(
-    settings: Settings, started: Callable[[Gateway], None] | None = None
+    settings: Settings,
+    *,
+    started: Callable[[Gateway], None] | None = None,
+    read_again: Callable[[], Settings] | None = None,
 ) -> None:
     """
-    Run a gateway in this loop until SIGTERM or SIGINT, then drain.
+    Run a gateway in this loop until SIGTERM or SIGINT, then drain; SIGHUP reloads.
 
     Args:
         settings: Its configuration.
         started: Called when letters can come in.
+        read_again: Reads the configuration anew; may raise `ConfigError`, and nothing changes then.
 
     Raises:
         SpoolError, ProviderConfigError, OSError: It cannot start; see `Gateway.start`.
     """
-    stop = asyncio.Event()
+    stop, hang_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _cannot_reload)
+    loop.add_signal_handler(signal.SIGHUP, hang_up.set)
     gateway = Gateway(settings)
     await gateway.start()
     log.info("started", smtp=gateway.smtp_ports, http=gateway.http_port)
     if started is not None:
         started(gateway)
+    reloading = asyncio.create_task(_reload_on(hang_up, gateway, read_again), name="reload")
     await stop.wait()
+    reloading.cancel()
     log.info("draining")
     await gateway.stop()
     log.info("stopped")
 
 
-def _cannot_reload() -> None:
-    log.warning("not_reloaded", reason="the configuration is read at start; restart to change it")
+async def _reload_on(
+    hang_up: asyncio.Event, gateway: Gateway, read_again: Callable[[], Settings] | None
+) -> None:
+    while True:
+        await hang_up.wait()
+        hang_up.clear()
+        if read_again is None:
+            continue
+        try:
+            await gateway.reload(await asyncio.to_thread(read_again))
+        except ConfigError as error:
+            log.warning("not_reloaded", problems=list(error.problems))
+        except ProviderConfigError as error:
+            log.warning("not_reloaded", problems=[str(error)])

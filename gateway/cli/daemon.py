@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def serve(config: ConfigOption = None) -> None:
-    """Run the gateway until SIGTERM, then drain."""
+    """Run the gateway until SIGTERM, then drain; SIGHUP reads providers, routes and retry anew."""
     import uvloop
 
     from gateway.app import run_until_stopped
@@ -25,7 +25,7 @@ def serve(config: ConfigOption = None) -> None:
 
     settings = load(config)
     set_up(settings.log.format, settings.log.level)
-    uvloop.run(run_until_stopped(settings))
+    uvloop.run(run_until_stopped(settings, read_again=lambda: load(config)))
 
 
 def demo(
@@ -53,7 +53,7 @@ async def _demo(folder: Path, smtp_port: int, http_port: int) -> None:
     await sandbox.start()
     try:
         path = _write_config(folder, smtp_port, http_port, sandbox)
-        await run_until_stopped(load(path), _greeter(path, sandbox))
+        await run_until_stopped(load(path), started=_greeter(path, sandbox))
     finally:
         await sandbox.stop()
 

@@ -29,7 +29,7 @@ from providers.contract.provider import Provider
 log = structlog.get_logger("gateway.delivery")
 
 _LOOK_AGAIN_S = 1.0  # what other processes change in the spool is seen within this time
-_STRAYS_EVERY_S = 30.0
+_STRAYS_EVERY_S = 5.0
 _STRAYS_AT_ONCE = 100
 
 
@@ -101,6 +101,7 @@ class Dispatcher:
         self._lanes = {name: self._lane(provider) for name, provider in providers.items()}
         self._feeders: dict[str, asyncio.Task[None]] = {}
         self._retiring: dict[Lane, asyncio.Task[None]] = {}
+        self._look_for_strays = asyncio.Event()
 
     def reserve(self, providers: Iterable[str], octets: int) -> bool:
         """
@@ -166,6 +167,7 @@ class Dispatcher:
         for name, lane in self._lanes.items():
             if name not in self._feeders:
                 self._open(lane)
+        self._look_for_strays.set()
 
     async def drain(self, timeout_s: float) -> None:
         """
@@ -253,12 +255,7 @@ class Dispatcher:
         if lane.next_due is not None:
             until_due = (lane.next_due - self._clock.now()).total_seconds()
             seconds = max(0.0, min(seconds, until_due))
-        try:
-            async with asyncio.timeout(seconds):
-                await lane.wake.wait()
-        except TimeoutError:
-            pass
-        lane.wake.clear()
+        await _event_or_time(lane.wake, seconds)
         if lane.next_due is not None and lane.next_due <= self._clock.now():
             lane.next_due = None
 
@@ -308,7 +305,18 @@ class Dispatcher:
             self._tell(claimed)
             for letter in claimed.letters:
                 self._first_lane().add(LetterInHand(letter, self._clock.now()), letter.recipients)
-            await self._clock.sleep(0 if claimed.letters else _STRAYS_EVERY_S)
+            if not claimed.letters:
+                await _event_or_time(self._look_for_strays, _STRAYS_EVERY_S)
+
+
+async def _event_or_time(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, or so long; the event is unset after it."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+    event.clear()
 
 
 def cut_short_event(cut_short: CutShort, now: datetime) -> AttemptCutShort:

@@ -55,10 +55,11 @@ class Metrics:
         reply_reasons: Iterable[str],
     ) -> None:
         self.registry = CollectorRegistry()
-        self._providers = tuple(providers)
+        self._providers: set[str] = set()
         self._front_door(tuple(listeners), tuple(reply_reasons))
         self._spool()
-        self._delivery(providers)
+        self._delivery()
+        self.add_providers(providers)
 
     def _front_door(self, listeners: tuple[str, ...], reasons: tuple[str, ...]) -> None:
         self.smtp_connections = self._gauge(
@@ -106,10 +107,8 @@ class Metrics:
         self.corrupt = self._counter("corrupt_letters", "Stored letters that could not be read.")
         for state in State:
             self.recipients.labels(state.value)
-        for provider in self._providers:
-            self.oldest_due.labels(provider)
 
-    def _delivery(self, providers: Mapping[str, str]) -> None:
+    def _delivery(self) -> None:
         self.attempts = self._counter(
             "attempts", "Attempts for one recipient each, by outcome.", ("provider", "outcome")
         )
@@ -140,16 +139,23 @@ class Metrics:
             "Time that the next letter waited for the account's pace.",
             ("provider",),
         )
-        info = self._gauge("provider_info", "A configured provider.", ("provider", "kind"))
-        build = self._gauge("build_info", "The running version.", ("version",))
-        build.labels(version("mailquay")).set(1)
+        self.provider_info = self._gauge(
+            "provider_info", "A configured provider.", ("provider", "kind")
+        )
+        self.build_info = self._gauge("build_info", "The running version.", ("version",))
+        self.build_info.labels(version("mailquay")).set(1)
+
+    def add_providers(self, providers: Mapping[str, str]) -> None:
+        """Show all series of these providers, kind by name, from now on."""
+        self._providers |= set(providers)
         for provider, kind in providers.items():
-            info.labels(provider, kind).set(1)
+            self.provider_info.labels(provider, kind).set(1)
             for outcome in Kind:
                 self.attempts.labels(provider, outcome.value)
             for part in Part:
                 self.losses.labels(provider, part.value)
             for metric in (
+                self.oldest_due,
                 self.attempt_seconds,
                 self.handover_delay,
                 self.failed,

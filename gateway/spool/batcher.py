@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -249,11 +249,9 @@ class Batcher(Generic[T]):
                 self._call_in_loop(self._on_health, reason)
 
     def _call_in_loop(self, function: Callable[..., None], *arguments: object) -> None:
-        try:
+        # A loop that is closed has taken with it everybody who could wait for an answer.
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:
-            # The loop is gone, and with it everybody who could wait for an answer.
-            self._closed = True
 
     def _resolve(self, jobs: list[_Job[T]], commits: list[tuple[float, int]]) -> None:
         """In the loop: let the callers go on."""

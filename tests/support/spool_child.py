@@ -2,7 +2,8 @@
 A process that has a spool and dies by SIGKILL, when told or at a point of its own choosing.
 
 Run as `python -m tests.support.spool_child URL DEED OCTETS`; prints the queue id once the deed is
-done, then waits to be killed. Deeds whose name begins with `die` never get that far.
+done, then waits to be killed. Deeds whose name begins with `die` never get that far; `admit-three`
+ends by itself.
 """
 
 from __future__ import annotations
@@ -50,13 +51,19 @@ async def main(url: str, deed: str, octets: int) -> None:
     if deed == "claim":
         (letter,) = (await spool.claim("main", now, 1)).letters
         await spool.start(starts_of(letter, now)[:1])
-        queue_id = letter.queue_id
-    else:
+        _tell(letter.queue_id)
+    for _ in range(0 if deed == "claim" else 3 if deed == "admit-three" else 1):
         fresh = a_letter(spool, now, content=b"x" * octets)
         await spool.admit(fresh)
-        queue_id = fresh.queue_id
-    print(queue_id, flush=True)  # noqa: T201 (the parent reads it)
-    await asyncio.Event().wait()
+        _tell(fresh.queue_id)
+    if deed == "admit-three":
+        await spool.aclose()
+    else:
+        await asyncio.Event().wait()
+
+
+def _tell(queue_id: str) -> None:
+    os.write(1, f"{queue_id}\n".encode())
 
 
 if __name__ == "__main__":

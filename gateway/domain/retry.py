@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,9 +40,10 @@ class RetrySchedule:
             attempts: How many were made, at least 1.
             chance: Evenly distributed in [0, 1): spreads the wait by a fifth either way.
         """
-        # The exponent is capped where any factor has long passed the longest wait, so that a
-        # letter with thousands of attempts does not overflow.
-        growth = min(self.factor ** min(attempts - 1, 64), self.longest / self.first)
+        steps, limit = attempts - 1, self.longest / self.first
+        # Compared as logarithms: the power itself overflows with a great factor or many attempts.
+        passed = steps > 0 and steps * math.log(self.factor) >= math.log(limit)
+        growth = limit if passed else min(self.factor**steps, limit)
         return self.first * growth * (1.0 - _SPREAD + 2.0 * _SPREAD * chance)
 
     def expires_at(self, arrival: datetime) -> datetime:

@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    insert,
+    inspect,
+    select,
+)
 
 from gateway.errors import SpoolIncompatible
 from gateway.spool.schema import VERSION, VERSION_TABLE, metadata
@@ -19,7 +29,12 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # As Alembic makes it, under our name; kept out of `metadata`, which holds what steps may change.
-_version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
+_version = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32)),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
 
 
 def prepare_store(connection: Connection, *, may_change: bool) -> None:

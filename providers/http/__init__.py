@@ -3,6 +3,6 @@ What the HTTP adapters share: a call and its answer, forms, verdicts, a client, 
 
 Lies below `rest_v1` and `form_v2`, above `mime`, `pacing` and `contract`; knows neither API. Pure
 are `exchange` (values), `base_url`, `forms` (bodies), `composition` (a letter's parts) and
-`verdict` (outcomes). `call` and `client` do I/O and alone meet httpcore's connections; `handover`
-puts all in order.
+`verdict` (outcomes). `network`, `call` and `client` do I/O, each on the one before; `handover` puts
+all in order.
 """

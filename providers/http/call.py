@@ -6,9 +6,8 @@ I/O on a connection that `client` lends. It must not know accounts, reserves or 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
@@ -66,7 +65,6 @@ class Call:
         self._request = request
         self._response: httpcore.Response | None = None
         self._body: list[bytes] = []
-        self._socket: httpcore.AsyncNetworkStream | None = None
         self.phase = Phase.WAIT
 
     async def make(
@@ -90,7 +88,7 @@ class Call:
         """
         self.phase = Phase.CONNECT
         request = self._as_httpcore(host, headers, connect_s)
-        if not self._request.body or not connection.is_available():
+        if not self._request.body:
             request.extensions["trace"] = self._trace
         self._response = response = await connection.handle_async_request(request)
         octets = 0
@@ -113,11 +111,6 @@ class Call:
             key, text = name.decode("ascii").lower(), value.decode("latin-1")
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
         return HttpAnswer(response.status, headers, b"".join(self._body)[:MAX_ANSWER_OCTETS])
-
-    async def abandon(self) -> None:
-        """Close a connection that was cancelled while it was made: httpcore forgets the socket."""
-        if self._socket is not None:
-            await self._socket.aclose()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         body = self._request.body
@@ -145,8 +138,6 @@ class Call:
             extensions={"timeout": {"connect": connect_s, "write": _WRITE_STALL_S}},
         )
 
-    async def _trace(self, event: str, facts: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
-            self._socket = facts["return_value"]
-        elif event == "http11.send_request_headers.started" and not self._request.body:
+    async def _trace(self, event: str, _: object) -> None:
+        if event == "http11.send_request_headers.started":
             self.phase = Phase.ANSWER

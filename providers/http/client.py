@@ -2,10 +2,10 @@
 The client of one account: calls over a few connections, each made at most once, with a deadline.
 
 What an answer means is `verdict`'s and the adapters'. Built on httpcore's connections, the engine
-of httpx, without the pool and the client around it: those walk over all connections for every call
-and together double its price; and httpx's client logs whole URLs, keeps cookies and reads proxies
-and `.netrc` from the environment, none of which a relay wants. Where letters go is said by the
-configuration alone. No redirect is ever followed.
+of httpx, without the pool and the client around them: those walk over all connections for every
+call and cost as much as the rest of it; and httpx's client logs whole URLs, keeps cookies and reads
+proxies and `.netrc` from the environment, none of which a relay wants. Where letters go is said by
+the configuration alone. No redirect is ever followed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from providers.contract.clock import Clock
 from providers.contract.errors import ProviderConfigError
 from providers.http.call import CALL_ERRORS, Call, Host
 from providers.http.exchange import HttpAnswer, HttpRequest, NoAnswer, Phase
+from providers.http.network import AsyncioBackend
 from providers.http.verdict import one_line
 
 _CONNECT_S = 10.0  # a host that takes longer is as good as down, and the reserve wants its turn
@@ -159,7 +160,6 @@ class HttpClient:
                 self._keep(connection)
             else:
                 await connection.aclose()
-                await call.abandon()
         return call.result("no answer")
 
     async def _connection(self, host: Host) -> httpcore.AsyncHTTPConnection:
@@ -170,7 +170,10 @@ class HttpClient:
                 return connection
             await connection.aclose()
         return httpcore.AsyncHTTPConnection(
-            host.origin, ssl_context=self._tls, keepalive_expiry=_IDLE_S
+            host.origin,
+            ssl_context=self._tls,
+            keepalive_expiry=_IDLE_S,
+            network_backend=AsyncioBackend(),
         )
 
     def _keep(self, connection: httpcore.AsyncHTTPConnection) -> None:

@@ -16,6 +16,7 @@ import pytest
 from gateway.clock import SystemClock
 from providers.contract.clock import Clock
 from providers.contract.errors import ProviderConfigError
+from providers.http import network
 from providers.http.call import MAX_ANSWER_OCTETS
 from providers.http.client import HttpClient, _verifying_context
 from providers.http.exchange import HttpAnswer, HttpRequest, NoAnswer, Phase
@@ -210,6 +211,42 @@ class TestPhases:
         """Never connected."""
         assert await phase(build(closed_port())) is Phase.CONNECT
 
+    async def test_a_name_that_is_none(self, build: Build):
+        """What cannot be looked up cannot be connected to; nothing is raised."""
+        client = HttpClient([f"http://{'a' * 64}/v1"], connections=1, clock=SystemClock())
+        assert await phase(client) is Phase.CONNECT
+        await client.aclose()
+
+    async def test_connecting_has_a_limit_of_its_own(
+        self, build: Build, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A host that takes too long leaves time for another."""
+        monkeypatch.setattr("providers.http.client._CONNECT_S", 0.1)
+
+        async def script(http: ScriptedHttp) -> None:
+            await http.gone()  # and no handshake
+
+        async with scripted_http(script) as port:
+            result = await call(build(port, scheme="https"))
+        assert result == NoAnswer(Phase.CONNECT, "no connection in time")
+
+    async def test_a_provider_that_stops_reading(
+        self, build: Build, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A stalled connection is given up long before the deadline."""
+        monkeypatch.setattr("providers.http.call._WRITE_STALL_S", 0.1)
+        enough = asyncio.Event()
+
+        async def script(http: ScriptedHttp) -> None:
+            await http.header()
+            http.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await enough.wait()
+
+        async with scripted_http(script) as port:
+            result = await call(build(port), LARGE)
+            enough.set()
+        assert result == NoAnswer(Phase.SEND, "the provider stopped reading")
+
     async def test_an_answer_that_is_no_http(self, build: Build):
         """The request left; what came is no answer."""
 
@@ -383,6 +420,36 @@ class TestConnections:
             await client.aclose()
             released.set()
             assert (await task).status == 200
+
+
+class TestAddresses:
+    @pytest.mark.parametrize("trouble", ["refused", "silent"])
+    async def test_the_next_address_of_a_name(
+        self, build: Build, monkeypatch: pytest.MonkeyPatch, trouble: str
+    ):
+        """One address that does not answer, as IPv6 often enough, leaves time for the others."""
+        connect = network._connect
+        tried = []
+
+        async def addresses(_host: str, port: int) -> list[tuple[str, int]]:
+            return [("first", port), ("127.0.0.1", port)]
+
+        async def connect_(address: tuple[str, int]) -> object:
+            tried.append(address[0])
+            if address[0] != "first":
+                return await connect(address)
+            if trouble == "refused":
+                raise ConnectionRefusedError
+            return await asyncio.get_running_loop().create_future()
+
+        monkeypatch.setattr(network, "_addresses", addresses)
+        monkeypatch.setattr(network, "_connect", connect_)
+        monkeypatch.setattr("providers.http.client._CONNECT_S", 0.4)
+        async with scripted_http(keeps([])) as port:
+            client = build(port)
+            assert (await answered(client)).status == 200
+            await client.aclose()
+        assert tried == ["first", "127.0.0.1"]
 
 
 class TestReserve:

@@ -7,11 +7,14 @@ browsers do (HTML, section 4.10.21.8). It must not know which fields an API has.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
 
 import httpx
+
+_UNRESERVED = frozenset(string.ascii_letters.encode() + string.digits.encode() + b"-._~")
+_PERCENT = ord("%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class FormFile:
 
 
 def build_urlencoded(fields: Iterable[tuple[str, str]]) -> tuple[str, bytes]:
-    """Content-Type and body of a form without files; UTF-8, percent-encoded."""
-    body = urlencode(list(fields)).encode("ascii")
+    """Content-Type and body of a form without files; UTF-8, percent-encoded, blanks too."""
+    body = b"&".join(b"%b=%b" % (_encoded(name), _encoded(value)) for name, value in fields)
     return "application/x-www-form-urlencoded", body
 
 
@@ -51,3 +54,19 @@ def build_multipart(
         files=[(file.name, (file.filename, file.content, file.content_type)) for file in files],
     )
     return request.headers["Content-Type"], request.read()
+
+
+def _encoded(text: str) -> bytes:
+    """
+    Percent-encode a text (RFC 3986 2.1).
+
+    By one replacement for each different octet: urllib goes through a letter's HTML octet by octet,
+    which takes two to four times as long.
+    """
+    octets = text.encode()
+    foreign = set(octets) - _UNRESERVED
+    if _PERCENT in foreign:  # before it becomes part of what replaces the others
+        octets = octets.replace(b"%", b"%25")
+    for octet in foreign - {_PERCENT}:
+        octets = octets.replace(bytes((octet,)), b"%%%02X" % octet)
+    return octets

@@ -7,10 +7,11 @@ keep them as `SecretStr`, providers' diagnostics come without them.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -42,12 +43,14 @@ def set_up(style: Literal["auto", "json", "human"], level: str) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        structlog.processors.StackInfoRenderer(),
     ]
     renderer: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if human
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_as_json),
+        ]
     )
     structlog.configure(
         processors=[*shared, *renderer],
@@ -65,6 +68,15 @@ def set_up(style: Literal["auto", "json", "human"], level: str) -> None:
     logging.basicConfig(handlers=[handler], level=getattr(logging, level.upper()), force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+# Made once: json.dumps with any argument makes an encoder for every line. ASCII only, so that no
+# separator of lines that Unicode knows can end one early.
+_encode = json.JSONEncoder(default=str).encode
+
+
+def _as_json(line: Any, **_: Any) -> str:  # noqa: ANN401 - structlog's interface
+    return _encode(line)
 
 
 class EventLog:

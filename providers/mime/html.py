@@ -12,16 +12,12 @@ from html import escape
 _DOCUMENT = '<!DOCTYPE html>\n<html><head><meta charset="utf-8"></head><body>\n{}\n</body></html>\n'
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SPECIAL = re.compile(
-    r"""(?P<link>\bhttps?://[^\s<>"]++)|(?P<indent>^[ ]++)|(?P<run>[ ]{2,})|(?P<one>[\t\n<>&"'])""",
-    re.MULTILINE | re.IGNORECASE,
+    r"""(?P<link>\bhttps?://[^\s<>"]++)|(?P<indent>^[ ]++)|[ ]{2,}""", re.MULTILINE | re.IGNORECASE
 )
 _AFTER_LINK = ".,;:!?'*…»”’"  # punctuation of the sentence that a link ends
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
-_ONE = {
-    "\n": "<br>\n",
-    # What web mail itself writes for a tab: kept in width where styles are, a blank elsewhere.
-    "\t": '<span style="white-space:pre">\t</span>',
-}
+# What web mail itself writes for a tab: kept in width where styles are, a blank elsewhere.
+_TAB = '<span style="white-space:pre">\t</span>'
 
 
 def html_from_text(text: str) -> str:
@@ -34,18 +30,27 @@ def html_from_text(text: str) -> str:
     again, all but control characters, which HTML cannot hold. Time is linear.
     """
     clean = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _DOCUMENT.format(_SPECIAL.sub(_shown, clean))
+    shown: list[str] = []
+    end = 0
+    # Most of a text is neither link nor blanks in a row, and is escaped as a whole.
+    for match in _SPECIAL.finditer(clean):
+        shown += (_plain(clean[end : match.start()]), _special(match))
+        end = match.end()
+    shown.append(_plain(clean[end:]))
+    return _DOCUMENT.format("".join(shown))
 
 
-def _shown(match: re.Match[str]) -> str:
+def _plain(piece: str) -> str:
+    return escape(piece).replace("\n", "<br>\n").replace("\t", _TAB)
+
+
+def _special(match: re.Match[str]) -> str:
     found = match[0]
     if match["link"]:
         return _link(found)
     if match["indent"]:
         return "&nbsp;" * len(found)
-    if match["run"]:
-        return "&nbsp;" * (len(found) - 1) + " "  # a line may still wrap here
-    return _ONE.get(found) or escape(found)
+    return "&nbsp;" * (len(found) - 1) + " "  # a line may still wrap here
 
 
 def _link(found: str) -> str:

@@ -204,9 +204,9 @@ class Batcher(Generic[T]):
                 started = time.perf_counter()
                 if self._attempt([job]) is None:
                     commits.append((time.perf_counter() - started, job.letters))
+        self._call_in_loop(self._resolve, jobs, commits)
         if self._reason is not None and commits:
             self._examine()
-        self._call_in_loop(self._resolve, jobs, commits)
 
     def _attempt(self, jobs: list[_Job[T]]) -> Exception | Trouble | None:
         """Run jobs in one transaction; on failure, all have the error."""

@@ -27,10 +27,12 @@ from gateway.spool.rows import (
     recipient_values,
 )
 from gateway.spool.schema import ACCEPTED, attempt, recipient
-from gateway.spool.statements import ATTEMPT
+from gateway.spool.statements import ATTEMPT, START
 from gateway.spool.transaction import Transaction
 
 _NO_KEYS: frozenset[int] = frozenset()
+_KEY = START.index("of_key")
+_ENDED_AT = ATTEMPT.index("ended_at")
 
 
 class Admission(NamedTuple):
@@ -141,7 +143,8 @@ class Passage:
         """Mark recipients as being sent; the keys that are not ours any more."""
         rows = [values for one in many for values in one]
         missed = tx.missed(tx.statements.start, rows)
-        return _by_call([len(one) for one in many], {place: rows[place][5] for place in missed})
+        lost = {place: rows[place][_KEY] for place in missed}
+        return _by_call([len(one) for one in many], lost)
 
     @staticmethod
     def record(tx: Transaction, many: Sequence[Sequence[Recording]]) -> Sequence[frozenset[int]]:
@@ -166,9 +169,8 @@ class Passage:
             tx.cursor.executemany(tx.statements.insert_note, notes)
         if settled:
             tx.drop_settled_contents(settled)
-        return _by_call(
-            [len(one) for one in many], {place: recordings[place].key for place in missed}
-        )
+        lost = {place: recordings[place].key for place in missed}
+        return _by_call([len(one) for one in many], lost)
 
     @staticmethod
     def renew(tx: Transaction, many: Sequence[Sequence[Values]]) -> Sequence[None]:
@@ -244,7 +246,5 @@ def _tell_late(tx: Transaction, recording: Recording) -> None:
         return
     tell_attempt(tx, recording.attempt)
     text = "the attempt ended after its lease; what follows is decided elsewhere"
-    ended_at = recording.attempt[ATTEMPT.index("ended_at")]
-    tx.cursor.executemany(
-        tx.statements.insert_note, [*recording.notes, (number, ended_at, key, text)]
-    )
+    late = (number, recording.attempt[_ENDED_AT], key, text)
+    tx.cursor.executemany(tx.statements.insert_note, [*recording.notes, late])

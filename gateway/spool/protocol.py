@@ -1,8 +1,8 @@
 """
 What the gateway asks of its spool, and the values that go in and out.
 
-Every engine passes the same contract suite (tests/contract/test_spool.py). Times are aware and in
-UTC; queue ids are their text.
+Every engine passes the same contract suite (tests/contract/spool). Times are aware and in UTC;
+queue ids are their text.
 """
 
 from __future__ import annotations
@@ -290,7 +290,7 @@ class Spool(Protocol):
         ...
 
     def new_queue_id(self, now: datetime) -> str:
-        """A fresh queue id, greater than all given out before; synchronous and cheap."""
+        """A fresh queue id, greater than all this object gave out before; synchronous and cheap."""
         ...
 
     async def admit(self, letter: NewLetter) -> None:
@@ -332,7 +332,11 @@ class Spool(Protocol):
         Record attempts of one letter before they are made: its recipients become `sending`.
 
         Returns:
-            The keys that are not ours any more; they must not be sent.
+            The keys that are not ours any more, or not as the caller believes; they must not be
+            sent.
+
+        Raises:
+            ValueError: No attempt starts from such a state.
         """
         ...
 
@@ -344,6 +348,9 @@ class Spool(Protocol):
 
         Returns:
             The keys that are not ours any more; their attempts are in the story all the same.
+
+        Raises:
+            ValueError: The transition table does not allow a move.
         """
         ...
 
@@ -366,7 +373,12 @@ class Spool(Protocol):
         ...
 
     async def hold(self, wanted: Filter, now: datetime) -> int:
-        """Set waiting and uncertain recipients aside until released; returns how many."""
+        """
+        Set waiting and uncertain recipients aside until released; returns how many.
+
+        As with all commands by hand, what is being sent is left alone, and what waits in a holder's
+        window is taken from it: its `start` finds that it is lost.
+        """
         ...
 
     async def release(self, wanted: Filter, now: datetime) -> int:
@@ -374,7 +386,7 @@ class Spool(Protocol):
         ...
 
     async def retry(self, wanted: Filter, now: datetime) -> int:
-        """Make waiting and uncertain recipients due at once; returns how many."""
+        """Let waiting and uncertain recipients wait, due at once; returns how many."""
         ...
 
     async def remove(self, wanted: Filter, now: datetime) -> int:

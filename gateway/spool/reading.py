@@ -52,8 +52,8 @@ from gateway.spool.schema import (
 )
 from providers.contract.address import InvalidAddress, parse_address
 
-AT_ONCE = 500
-"""How many rows a command or a purge takes in one transaction."""
+AT_ONCE = 200
+"""How many rows a command or a purge takes in one transaction: letters wait some 5 ms for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ lease, and so one range of one index holds all that needs attention, lapsed leas
 
 There is no index on Message-ID and forward-path. Their values come in no order, so each would
 rewrite a page per letter (a fifth of what a letter costs, measured), to spare a person who searches
-a walk through the table of a third of a second per million letters.
+a walk through the table of half a second per million letters.
 """
 
 from __future__ import annotations

@@ -29,6 +29,10 @@ CONTENT = tuple(content.c.keys())
 RECIPIENT = tuple(recipient.c.keys())
 ATTEMPT = tuple(attempt.c.keys())
 NOTE = ("message_id", "at", "key", "text")
+START = (
+    *("state", "provider", "attempts", "started_at"),
+    *("of_message_id", "of_key", "of_lease", "of_attempts", "of_state"),
+)
 
 
 class Statements:
@@ -62,10 +66,8 @@ class Statements:
         self.start = compiled(
             update(recipient)
             .where(*as_known)
-            .values({name: _set(name) for name in ("state", "provider", "attempts", "started_at")}),
-            *("state", "provider", "attempts", "started_at"),
-            *identity,
-            *("of_attempts", "of_state"),
+            .values({name: _set(name) for name in START if not name.startswith("of_")}),
+            *START,
         )
         outcome = (
             *("state", "settled", "provider", "excluded", "due_at"),

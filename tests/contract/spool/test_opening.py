@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import column, table, text, update
 
 from gateway.errors import SpoolError, SpoolIncompatible, SpoolUnavailable
+from gateway.spool.bodies import LARGE_OCTETS
 from gateway.spool.protocol import Filter
 from gateway.spool.schema import VERSION_TABLE
 from gateway.spool.store import SqlSpool
@@ -80,7 +81,7 @@ async def test_what_is_made_is_for_its_owner_alone(
     store: SqliteStore, spool: SqlSpool, clock: ManualClock, admit: Admit
 ) -> None:
     """Letters are private: the folder 0700, every file in it 0600."""
-    await admit(content=bytes(100_000))
+    await admit(content=bytes(LARGE_OCTETS))
     modes = {path: path.stat().st_mode & 0o777 for path in store.path.parent.rglob("*")}
     assert store.path.parent.stat().st_mode & 0o777 == 0o700
     assert len(modes) >= 5  # the file, its log, index and lock, a large content

@@ -17,7 +17,7 @@ from gateway.spool.schema import content, message, recipient
 from gateway.spool.store import SqlSpool
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import SqliteStore
-from tests.support.letters import a_change, a_letter, a_start
+from tests.support.letters import CONTENT, a_change, a_letter, a_start
 from tests.support.manual_clock import ManualClock
 
 
@@ -86,7 +86,8 @@ async def test_a_locked_store_is_unavailable_until_it_is_let_go(
     """T1: a commit that cannot be made is an error to its caller; nothing of it is seen later."""
     health = Health()
     spool = await open_spool(on_health=health)
-    letters = [a_letter(spool, clock.now()) for _ in range(3)]
+    contents = (CONTENT, b"x" * LARGE_OCTETS, CONTENT)
+    letters = [a_letter(spool, clock.now(), content=content) for content in contents]
     with store.locked():
         results = await asyncio.gather(
             *(spool.admit(letter) for letter in letters), return_exceptions=True
@@ -94,6 +95,7 @@ async def test_a_locked_store_is_unavailable_until_it_is_let_go(
         assert [type(result) for result in results] == [SpoolUnavailable] * 3
         reason = "another process keeps the spool locked"
         assert await health.next() == spool.unhealthy_reason() == reason
+        assert store.litter() == set()
         assert await spool.list(Filter(), 10) == ()  # reading goes on
     assert await health.next() is None
     await spool.admit(letters[0])

@@ -55,6 +55,13 @@ class Recording(NamedTuple):
     notes: list[Values]
 
 
+class Decision(NamedTuple):
+    """Changes of one letter, and the letters that exist only if all of them are written."""
+
+    recordings: Sequence[Recording]
+    admissions: Sequence[Admission]
+
+
 class Passage:
     """
     The works on letters that this process holds.
@@ -151,26 +158,19 @@ class Passage:
         """Write next states and stories, drop contents; the keys that are not ours any more."""
         recordings = [recording for one in many for recording in one]
         missed = tx.missed(tx.statements.record, [recording.values for recording in recordings])
-        attempts: list[Values] = []
-        notes: list[Values] = []
-        settled: dict[int, None] = {}
-        for place, recording in enumerate(recordings):
-            if place in missed:
-                _tell_late(tx, recording)
-                continue
-            if recording.settles:
-                settled[recording.number] = None
-                tx.count(recording.settles, 1)
-            if recording.attempt is not None:
-                attempts.append(recording.attempt)
-            notes += recording.notes
-        tx.cursor.executemany(tx.statements.insert_attempt, attempts)
-        if notes:
-            tx.cursor.executemany(tx.statements.insert_note, notes)
-        if settled:
-            tx.drop_settled_contents(settled)
+        for place in sorted(missed):
+            _tell_late(tx, recordings[place])
+        written = recordings
+        if missed:
+            written = [x for place, x in enumerate(recordings) if place not in missed]
+        _tell(tx, written)
         lost = {place: recordings[place].key for place in missed}
         return _by_call([len(one) for one in many], lost)
+
+    @classmethod
+    def decide(cls, tx: Transaction, many: Sequence[Decision]) -> Sequence[frozenset[int]]:
+        """As `record`, with the letters that follow; where a key is lost, nothing is written."""
+        return [cls._decide(tx, decision) for decision in many]
 
     @staticmethod
     def renew(tx: Transaction, many: Sequence[Sequence[Values]]) -> Sequence[None]:
@@ -184,6 +184,17 @@ class Passage:
         values = [(*leased, "sending") for one in many for leased in one]
         tx.cursor.executemany(tx.statements.give_back, values)
         return [None] * len(many)
+
+    @classmethod
+    def _decide(cls, tx: Transaction, decision: Decision) -> frozenset[int]:
+        recordings, admissions = decision
+        values = [recording.values for recording in recordings]
+        missed = tx.missed(tx.statements.record, values, all_or_none=True)
+        if missed:
+            return frozenset(recordings[place].key for place in missed)
+        _tell(tx, recordings)
+        cls.admit(tx, admissions)
+        return _NO_KEYS
 
     def _recording(self, change: Change, now: datetime) -> Recording:
         before, after = change.before, change.after
@@ -200,6 +211,7 @@ class Passage:
             change.status,
             change.diagnostic,
             change.provider_message_id,
+            int(change.warned),
             number,
             key,
             self._token,
@@ -227,6 +239,25 @@ def _by_call(lengths: Sequence[int], lost: Mapping[int, int]) -> Sequence[frozen
         results.append(frozenset(key for place, key in lost.items() if place in places))
         start += length
     return results
+
+
+def _tell(tx: Transaction, recordings: Sequence[Recording]) -> None:
+    """What goes with states that were written: stories, counts, and contents dropped."""
+    attempts: list[Values] = []
+    notes: list[Values] = []
+    settled: dict[int, None] = {}
+    for recording in recordings:
+        if recording.settles:
+            settled[recording.number] = None
+            tx.count(recording.settles, 1)
+        if recording.attempt is not None:
+            attempts.append(recording.attempt)
+        notes += recording.notes
+    tx.cursor.executemany(tx.statements.insert_attempt, attempts)
+    if notes:
+        tx.cursor.executemany(tx.statements.insert_note, notes)
+    if settled:
+        tx.drop_settled_contents(settled)
 
 
 def tell_attempt(tx: Transaction, values: Values) -> None:

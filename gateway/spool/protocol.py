@@ -52,7 +52,8 @@ class QueuedRecipient:
     One recipient as the spool has it.
 
     `state` is what it was before it was claimed (`waiting`, `uncertain`); `attempts` counts those
-    made; `excluded` names providers that found out that they cannot carry the letter.
+    made; `excluded` names providers that found out that they cannot carry the letter; `warned` says
+    that it was decided before whether to warn the sender of the delay.
     """
 
     recipient: Recipient
@@ -60,6 +61,7 @@ class QueuedRecipient:
     provider: str
     attempts: int
     excluded: tuple[str, ...] = ()
+    warned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class Change:
         provider_message_id: Empty when unknown.
         ended: The attempt that led here, where one did.
         notes: Lines for the story: losses, reasons.
+        warned: Whether to warn the sender of the delay is decided, now or before.
     """
 
     queue_id: str
@@ -135,6 +138,7 @@ class Change:
     provider_message_id: str = ""
     ended: AttemptEnd | None = None
     notes: tuple[str, ...] = ()
+    warned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,14 +344,23 @@ class Spool(Protocol):
         """
         ...
 
-    async def record(self, changes: Sequence[Change]) -> frozenset[int]:
+    async def record(
+        self, changes: Sequence[Change], letters: Sequence[NewLetter] = ()
+    ) -> frozenset[int]:
         """
         Record next states of one letter's recipients, with their stories.
 
         The content goes when the last recipient is settled. Every change ends the lease.
 
+        Args:
+            changes: Of one letter.
+            letters: What follows from the changes (reports to its sender), admitted with them in
+                one step: neither a crash nor a second holder can lose or double them.
+
         Returns:
-            The keys that are not ours any more; their attempts are in the story all the same.
+            The keys that are not ours any more; their attempts are in the story all the same. With
+            letters, nothing at all is written when there is such a key: what follows from the
+            others is to be decided anew.
 
         Raises:
             ValueError: The transition table does not allow a move.

@@ -109,6 +109,7 @@ def recipient_values(number: int, letter: NewLetter, token: int, lease_us: int) 
             "",
             "",
             None,
+            0,
         )
         for recipient, provider in zip(letter.envelope.recipients, letter.providers, strict=True)
     ]
@@ -230,6 +231,7 @@ def _queued_recipient(row: AnyRow) -> QueuedRecipient:
         row.provider,
         row.attempts,
         tuple(row.excluded.split(",")) if row.excluded else (),
+        bool(row.warned),
     )
 
 

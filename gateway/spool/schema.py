@@ -84,6 +84,7 @@ recipient = Table(
     Column("diagnostic", Text, nullable=False),
     Column("provider_message_id", Text, nullable=False),
     Column("started_at", BigInteger),  # of the latest attempt
+    Column("warned", Integer, nullable=False),  # a delay warning is decided, for or against
     sqlite_with_rowid=False,
 )
 

@@ -71,7 +71,7 @@ class Statements:
         )
         outcome = (
             *("state", "settled", "provider", "excluded", "due_at"),
-            *("status", "diagnostic", "provider_message_id"),
+            *("status", "diagnostic", "provider_message_id", "warned"),
         )
         self.record = compiled(
             update(recipient)

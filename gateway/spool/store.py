@@ -9,13 +9,14 @@ here they are put together, and large contents find their files.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import ArgumentError
@@ -29,7 +30,7 @@ from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
 from gateway.spool.claims import Claims, Wanted
 from gateway.spool.commands import HOLD, RELEASE, REMOVE, RETRY, Command, Step
 from gateway.spool.engine import Engine
-from gateway.spool.passage import Passage
+from gateway.spool.passage import Decision, Passage, Recording
 from gateway.spool.protocol import (
     AttemptStart,
     Change,
@@ -89,7 +90,7 @@ class SqlSpool:
         self._closed = False
         self._readers = ThreadPoolExecutor(READERS, "spool-read")
         self._filers = ThreadPoolExecutor(_FILERS, "spool-file")
-        self._filing: set[asyncio.Task[None]] = set()
+        self._filing: set[asyncio.Task[Any]] = set()
         self._bodies = Bodies(engine.large, self._filers) if engine.large else None
         self._passage = Passage(token, lease)
         self._claims = Claims(
@@ -178,11 +179,7 @@ class SqlSpool:
         self._check_open()
         octets = len(letter.content)
         if self._bodies is not None and octets >= LARGE_OCTETS:
-            task = asyncio.create_task(self._admit_large(letter, self._bodies))
-            self._filing.add(task)
-            task.add_done_callback(self._filing.discard)
-            # Shielded, so that a caller who goes away leaves no file without a row.
-            await asyncio.shield(task)
+            await self._to_the_end(self._admit_large(letter, self._bodies))
             return
         admission = self._passage.admission(letter, in_file=False)
         await self._batcher.submit(self._passage.admit, admission, octets=octets, letters=1)
@@ -210,10 +207,15 @@ class SqlSpool:
         """Record attempts before they are made."""
         return await self._batcher.submit(self._passage.start, self._passage.starts(starts))
 
-    async def record(self, changes: Sequence[Change]) -> frozenset[int]:
-        """Record next states."""
+    async def record(
+        self, changes: Sequence[Change], letters: Sequence[NewLetter] = ()
+    ) -> frozenset[int]:
+        """Record next states, and admit the letters that follow from them."""
         recordings = self._passage.recordings(changes, self._clock.now())
-        return await self._batcher.submit(self._passage.record, recordings)
+        if not letters:
+            return await self._batcher.submit(self._passage.record, recordings)
+        self._check_open()
+        return await self._to_the_end(self._decide(recordings, letters))
 
     async def renew(self, leased: Sequence[tuple[str, int]], now: datetime) -> None:
         """Keep leases."""
@@ -285,14 +287,7 @@ class SqlSpool:
         admission = self._passage.admission(letter, in_file=True)
         self._batcher.reserve(octets)
         try:
-            try:
-                await self._in_thread(
-                    self._filers, lambda: bodies.write(admission.number, letter.content)
-                )
-            except OSError as error:
-                trouble = trouble_from_os_error(error)
-                self._batcher.report(trouble, octets)
-                raise trouble.error from error
+            await self._write_body(bodies, admission.number, letter.content)
             try:
                 await self._batcher.submit(self._passage.admit, admission, letters=1)
             except Exception:
@@ -300,6 +295,47 @@ class SqlSpool:
                 raise
         finally:
             self._batcher.release(octets)
+
+    async def _decide(
+        self, recordings: Sequence[Recording], letters: Sequence[NewLetter]
+    ) -> frozenset[int]:
+        """Files of large letters first, then all rows in one step; no row, no file."""
+        bodies, admissions, inline = self._bodies, [], 0
+        async with contextlib.AsyncExitStack() as undo, contextlib.AsyncExitStack() as after:
+            for letter in letters:
+                octets = len(letter.content)
+                filed = bodies is not None and octets >= LARGE_OCTETS
+                admission = self._passage.admission(letter, in_file=filed)
+                admissions.append(admission)
+                if bodies is None or not filed:
+                    inline += octets
+                    continue
+                self._batcher.reserve(octets)
+                after.callback(self._batcher.release, octets)
+                await self._write_body(bodies, admission.number, letter.content)
+                undo.callback(bodies.remove_soon, (admission.number,))
+            decision = Decision(recordings, admissions)
+            lost = await self._batcher.submit(
+                self._passage.decide, decision, octets=inline, letters=len(letters)
+            )
+            if not lost:
+                undo.pop_all()
+        return lost
+
+    async def _write_body(self, bodies: Bodies, number: int, content: bytes) -> None:
+        try:
+            await self._in_thread(self._filers, lambda: bodies.write(number, content))
+        except OSError as error:
+            trouble = trouble_from_os_error(error)
+            self._batcher.report(trouble, len(content))
+            raise trouble.error from error
+
+    async def _to_the_end(self, writing: Coroutine[Any, Any, R]) -> R:
+        """Wait for it, and let it go on when the caller goes away: no file without a row."""
+        task = asyncio.create_task(writing)
+        self._filing.add(task)
+        task.add_done_callback(self._filing.discard)
+        return await asyncio.shield(task)
 
     async def _by_hand(self, command: Command, wanted: Filter, now: datetime) -> int:
         done, after = 0, (-1, -1)

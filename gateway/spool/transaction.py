@@ -45,15 +45,22 @@ class Transaction:
         """Add to the tally, once for the whole transaction."""
         self._counted[name] += number
 
-    def missed(self, statement: str, rows: Sequence[Values]) -> frozenset[int]:
+    def missed(
+        self, statement: str, rows: Sequence[Values], *, all_or_none: bool = False
+    ) -> frozenset[int]:
         """
         Run a statement that changes one row or none for each of `rows`.
+
+        Args:
+            statement: Of `statements`.
+            rows: Its parameters.
+            all_or_none: Where it changed none for one of them, undo the others too.
 
         Returns:
             The places in `rows` where it changed none: the fence did not let it.
         """
         cursor = self.cursor
-        if len(rows) > 1:
+        if len(rows) > 1 or all_or_none:
             # Nearly always all are hit, and the driver tells only how many were.
             cursor.execute("SAVEPOINT several")
             cursor.executemany(statement, rows)
@@ -66,6 +73,8 @@ class Transaction:
             cursor.execute(statement, values)
             if cursor.rowcount != 1:
                 missed.append(place)
+        if missed and all_or_none:
+            cursor.execute("ROLLBACK TO several")
         return frozenset(missed) if missed else _NONE
 
     def drop_settled_contents(self, letters: Collection[int]) -> None:

@@ -97,6 +97,7 @@ def a_change(
     excluded: tuple[str, ...] = (),
     outcome: DeliveryOutcome | None = None,
     notes: tuple[str, ...] = (),
+    warned: bool = False,
 ) -> Change:
     """What follows an attempt, or where `before` is another state, what follows without one."""
     if outcome is None:
@@ -118,4 +119,5 @@ def a_change(
         provider_message_id=outcome.provider_message_id,
         ended=AttemptEnd(provider, now, now, outcome) if tried else None,
         notes=notes,
+        warned=warned,
     )

@@ -3,7 +3,7 @@ A process that has a spool and dies by SIGKILL, when told or at a point of its o
 
 Run as `python -m tests.support.spool_child URL DEED OCTETS`; prints the queue id once the deed is
 done, then waits to be killed. Deeds whose name begins with `die` never get that far; `admit-three`
-ends by itself.
+ends by itself. `fail` records a failure with a report of so many octets, and tells the report.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.clock import SystemClock
+from gateway.domain.lifecycle import State
 from gateway.spool.batcher import Batcher
 from gateway.spool.store import SqlSpool
 from gateway.spool.transaction import Transaction
-from tests.support.letters import a_letter, starts_of
+from tests.support.letters import a_change, a_letter, a_start, starts_of
 
 LEASE = timedelta(milliseconds=1)  # lapsed by the time anybody else looks
 
@@ -29,9 +30,11 @@ def _die(*_arguments: Any, **_named: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+LETTERS = {"admit": 1, "admit-three": 3, "die-before-commit": 1, "die-before-row": 1}
 DEATHS: dict[str, tuple[type, str, Callable[..., None]]] = {
     "die-before-commit": (Transaction, "finish", _die),
     "die-before-row": (Batcher, "submit", _die),
+    "die-as-letters-fail": (Transaction, "finish", _die),
 }
 
 
@@ -45,14 +48,22 @@ async def main(url: str, deed: str, octets: int) -> None:
         exclusive=deed != "claim",
     )
     now = datetime.now(UTC)
+    if deed.endswith("fail"):
+        failed = a_letter(spool, now, leased=True)
+        await spool.admit(failed)
+        await spool.start([a_start(failed.queue_id, now)])
     if deed in DEATHS:
         place, name, die = DEATHS[deed]
         setattr(place, name, die)
+    if deed.endswith("fail"):
+        report = a_letter(spool, now, content=b"x" * octets)
+        await spool.record([a_change(failed.queue_id, now, State.FAILED)], [report])
+        _tell(report.queue_id)
     if deed == "claim":
         (letter,) = (await spool.claim("main", now, 1)).letters
         await spool.start(starts_of(letter, now)[:1])
         _tell(letter.queue_id)
-    for _ in range(0 if deed == "claim" else 3 if deed == "admit-three" else 1):
+    for _ in range(LETTERS.get(deed, 0)):
         fresh = a_letter(spool, now, content=b"x" * octets)
         await spool.admit(fresh)
         _tell(fresh.queue_id)

@@ -77,6 +77,7 @@ def _recipients() -> None:
         sa.Column("diagnostic", sa.Text(), nullable=False),
         sa.Column("provider_message_id", sa.Text(), nullable=False),
         sa.Column("started_at", sa.BigInteger()),
+        sa.Column("warned", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("message_id", "key"),
         sqlite_with_rowid=False,
     )

@@ -198,7 +198,7 @@ class Batcher(Generic[T]):
         commits = []
         if trouble is None:
             commits.append((time.perf_counter() - started, sum(job.letters for job in jobs)))
-        elif len(jobs) > 1 and not _concerns_all(trouble):
+        elif _is_worth_another_try(trouble, len(jobs)):
             for job in jobs:
                 job.error = None
                 started = time.perf_counter()
@@ -276,9 +276,11 @@ def _by_kind(jobs: list[_Job[T]]) -> dict[Work[T, Any, Any], list[_Job[T]]]:
     return kinds
 
 
-def _concerns_all(trouble: Exception | Trouble) -> bool:
-    """Whether each job alone would fail the same way: not so for a value, nor for want of room."""
-    return isinstance(trouble, Trouble) and trouble.ill and not isinstance(trouble.error, SpoolFull)
+def _is_worth_another_try(trouble: Exception | Trouble, jobs: int) -> bool:
+    """Whether each job alone may succeed: where it was one value, want of room, or a deadlock."""
+    if isinstance(trouble, Trouble) and not isinstance(trouble.error, SpoolFull):
+        return not trouble.ill and (jobs > 1 or trouble.again)
+    return jobs > 1
 
 
 def _own_error(trouble: Trouble, cause: Exception) -> SpoolError:

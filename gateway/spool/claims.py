@@ -33,7 +33,7 @@ from gateway.spool.rows import (
     moment_from_micros,
     queued_message_from_rows,
 )
-from gateway.spool.schema import UNSETTLED, content, message, recipient
+from gateway.spool.schema import UNSETTLED, UNSETTLED_OF_LETTER, content, message, recipient
 from gateway.spool.transaction import Transaction
 from providers.contract.outcome import DeliveryOutcome, Kind, Scope
 
@@ -232,7 +232,9 @@ def _set_aside(tx: Transaction, number: int, reason: str, now: datetime) -> Corr
     """Hold what is not being sent of a letter; a damaged state is mended on the way."""
     tx.connection.execute(
         update(recipient)
-        .where(recipient.c.message_id == number, recipient.c.state != "sending", UNSETTLED)
+        .where(
+            recipient.c.message_id == number, recipient.c.state != "sending", UNSETTLED_OF_LETTER
+        )
         .values(state=State.HELD.value, due_at=None, was_due=None, lease=None)
     )
     tx.cursor.execute(

@@ -70,7 +70,8 @@ def _carry_out(tx: Transaction, step: Step) -> int:
             recipient.c.message_id.in_({number for number, _ in step.keys}),
             recipient.c.state.in_([state.value for state in command.before]),
         )
-        .with_for_update()
+        .order_by(recipient.c.message_id, recipient.c.key)
+        .with_for_update()  # in one order, so that two commands wait for each other at most
     )
     wanted = set(step.keys)
     keys = [key for row in tx.connection.execute(query) if (key := tuple(row)) in wanted]
@@ -106,7 +107,8 @@ def _purge(tx: Transaction, numbers: Sequence[int]) -> int:
         ~exists().where(recipient.c.message_id == message.c.id, UNSETTLED),
     )
     settled = tx.connection.execute(query).scalars().all()
-    for table in (note, attempt, content, recipient):
+    # Recipients first: a late story is written under a lock on its recipient (`passage`).
+    for table in (recipient, note, attempt, content):
         tx.connection.execute(delete(table).where(table.c.message_id.in_(settled)))
     tx.connection.execute(delete(message).where(message.c.id.in_(settled)))
     return len(settled)

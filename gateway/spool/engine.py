@@ -1,18 +1,20 @@
 """
 What a database must give to carry a spool, beside the tables: connections, and words for trouble.
 
-The seam between the spool and its databases. Everything above speaks to this protocol and to
-`schema`; `sqlite` is the one engine there is.
+The seam between the spool and its databases, `sqlite` and `postgresql`. Everything above speaks to
+this protocol and to `schema`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, Dialect
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from gateway.errors import SpoolError
 
@@ -24,12 +26,16 @@ class Trouble:
     """
     What a failure of the database means.
 
-    `error` is what callers get. `ill` says that the store as a whole cannot be written, and not
-    just this one value.
+    Attributes:
+        error: What callers get.
+        ill: The store as a whole cannot be written, and not just this one value.
+        again: The same may well succeed at once: after a deadlock with another gateway, or by a new
+            connection where the old one was lost.
     """
 
     error: SpoolError
     ill: bool
+    again: bool = False
 
 
 class Engine(Protocol):
@@ -39,6 +45,7 @@ class Engine(Protocol):
     Attributes:
         dialect: Statements are compiled for it.
         begin: What opens a transaction of the writer.
+        readers: How many may ask by `read` at once.
         shared: Several gateways may have it open at once; leases then lapse by themselves alone.
         shard: Which rows of the tally this process adds to.
         large: The folder for large contents; `None` keeps all in the tables.
@@ -46,6 +53,7 @@ class Engine(Protocol):
 
     dialect: Dialect
     begin: str
+    readers: int
     shared: bool
     shard: int
     large: Path | None
@@ -55,6 +63,14 @@ class Engine(Protocol):
         A new connection for the writer thread, on which only BEGIN begins a transaction.
 
         When COMMIT returns, everything has been synced.
+        """
+        ...
+
+    def together(self, cursor: DBAPICursor) -> AbstractContextManager[object]:
+        """
+        Within it, statements of the writer's cursor may be sent without waiting for each answer.
+
+        None of them may ask for anything; what fails is raised at the end at the latest.
         """
         ...
 

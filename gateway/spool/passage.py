@@ -139,9 +139,10 @@ class Passage:
         """Insert letters, all of it or nothing."""
         cursor, statements = tx.cursor, tx.statements
         rows = [row for admission in admissions for row in admission.recipients]
-        cursor.executemany(statements.insert_message, [a.message for a in admissions])
-        cursor.executemany(statements.insert_content, [(a.number, a.body) for a in admissions])
-        cursor.executemany(statements.insert_recipient, rows)
+        with tx.together():
+            cursor.executemany(statements.insert_message, [a.message for a in admissions])
+            cursor.executemany(statements.insert_content, [(a.number, a.body) for a in admissions])
+            cursor.executemany(statements.insert_recipient, rows)
         tx.count(ACCEPTED, len(rows))
         return [None] * len(admissions)
 
@@ -273,7 +274,9 @@ def _tell_late(tx: Transaction, recording: Recording) -> None:
     """What became of an attempt whose recipient is not ours any more, if it is there at all."""
     number, key = recording.number, recording.key
     there = select(recipient.c.key).where(recipient.c.message_id == number, recipient.c.key == key)
-    if recording.attempt is None or tx.connection.execute(there).first() is None:
+    # Locked: no other gateway forgets the letter while its story is written.
+    found = tx.connection.execute(there.with_for_update())
+    if recording.attempt is None or found.first() is None:
         return
     tell_attempt(tx, recording.attempt)
     text = "the attempt ended after its lease; what follows is decided elsewhere"

@@ -14,12 +14,14 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, create_engine, event, text, update
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.pool import NullPool, QueuePool
 
 from gateway.errors import SpoolError, SpoolFull, SpoolIncompatible, SpoolUnavailable
@@ -29,8 +31,6 @@ from gateway.spool.schema import tally
 from gateway.spool.upgrade import prepare_store
 
 R = TypeVar("R")
-
-READERS = 2  # a long walk (list, find) leaves one for the letters' contents
 
 _PAGE_OCTETS = 4096  # the tally's page, the head of the log: what any write takes beside its letter
 _WRITER_PRAGMAS = (
@@ -73,6 +73,7 @@ class SqliteEngine:
     """
 
     begin = "BEGIN IMMEDIATE"  # a later lock would let two writers meet half-way
+    readers = 2  # a long walk (list, find) leaves one for the letters' contents
     shared = False
     shard = 0
 
@@ -87,7 +88,7 @@ class SqliteEngine:
             "sqlite://",
             creator=self._connect_reader,
             poolclass=QueuePool,
-            pool_size=READERS,
+            pool_size=self.readers,
             max_overflow=0,
         )
         event.listen(self._readers, "begin", _begin_snapshot)
@@ -127,8 +128,12 @@ class SqliteEngine:
         """A new connection for the writer thread."""
         return self._writers.connect()
 
+    def together(self, _cursor: DBAPICursor) -> AbstractContextManager[None]:
+        """Every statement is done when its call returns."""
+        return _NOTHING_TO_WAIT_FOR
+
     def read(self, ask: Callable[[Connection], R]) -> R:
-        """Run `ask` in one snapshot; at most `READERS` at once, further ones wait their turn."""
+        """Run `ask` in one snapshot; at most `readers` at once, further ones wait their turn."""
         try:
             with self._readers.connect() as connection:
                 return self._ask(connection, ask)
@@ -261,6 +266,9 @@ class SqliteEngine:
         if _code(error) == sqlite3.SQLITE_CORRUPT:
             advice = "; restore a copy, or save what can be read: sqlite3 FILE .recover"
         return type(trouble.error)(f"{self.path}: {trouble.error.reason}{advice}")
+
+
+_NOTHING_TO_WAIT_FOR = nullcontext()
 
 
 def _lock(path: Path) -> int:

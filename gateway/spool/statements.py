@@ -22,7 +22,15 @@ from sqlalchemy import (
     update,
 )
 
-from gateway.spool.schema import UNSETTLED, attempt, content, message, note, recipient, tally
+from gateway.spool.schema import (
+    UNSETTLED_OF_LETTER,
+    attempt,
+    content,
+    message,
+    note,
+    recipient,
+    tally,
+)
 
 MESSAGE = tuple(message.c.keys())
 CONTENT = tuple(content.c.keys())
@@ -50,7 +58,10 @@ class Statements:
         self.insert_content = compiled(insert(content), *CONTENT)
         self.insert_recipient = compiled(insert(recipient), *RECIPIENT)
         self.insert_attempt = compiled(insert(attempt), *ATTEMPT)
-        self.insert_note = compiled(insert(note).values({name: _set(name) for name in NOTE}), *NOTE)
+        # Inline: PostgreSQL would be asked for the id it gave.
+        self.insert_note = compiled(
+            insert(note).values({name: _set(name) for name in NOTE}).inline(), *NOTE
+        )
 
         ours = (
             recipient.c.message_id == bindparam("of_message_id"),
@@ -101,9 +112,17 @@ class Statements:
             *identity,
             "of_state",
         )
+        self.lock_content = compiled(
+            select(content.c.message_id)
+            .where(content.c.message_id == bindparam("of_content"))
+            .with_for_update(),
+            "of_content",
+        )
         settled_content = (
             content.c.message_id == bindparam("of_content"),
-            ~exists().where(recipient.c.message_id == bindparam("of_message_id"), UNSETTLED),
+            ~exists().where(
+                recipient.c.message_id == bindparam("of_message_id"), UNSETTLED_OF_LETTER
+            ),
         )
         self.delete_settled_content = compiled(
             delete(content).where(*settled_content, content.c.body.is_not(None)),

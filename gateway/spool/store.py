@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from pydantic import SecretStr
+from sqlalchemy import Connection
 
 from gateway.domain.lifecycle import SETTLED
 from gateway.domain.queue_id import QueueIdSource
@@ -54,9 +54,10 @@ from gateway.spool.reading import (
 )
 from gateway.spool.rows import number_of
 from gateway.spool.schema import ACCEPTED
-from gateway.spool.sqlite import READERS, SqliteEngine
+from gateway.spool.sqlite import SqliteEngine
 from gateway.spool.statements import Statements
 from gateway.spool.transaction import Transaction, Writer
+from gateway.spool.url import parse_spool_url
 from providers.contract.clock import Clock
 
 R = TypeVar("R")
@@ -88,7 +89,7 @@ class SqlSpool:
         self._ids = QueueIdSource(secrets.randbits(32))
         self._engine = engine
         self._closed = False
-        self._readers = ThreadPoolExecutor(READERS, "spool-read")
+        self._readers = ThreadPoolExecutor(engine.readers, "spool-read")
         self._filers = ThreadPoolExecutor(_FILERS, "spool-file")
         self._filing: set[asyncio.Task[Any]] = set()
         self._bodies = Bodies(engine.large, self._filers) if engine.large else None
@@ -115,6 +116,7 @@ class SqlSpool:
         cls,
         url: str,
         *,
+        password: SecretStr | None = None,
         clock: Clock,
         uncertain_after: timedelta,
         lease: timedelta = timedelta(minutes=5),
@@ -125,15 +127,17 @@ class SqlSpool:
         on_health: OnHealth | None = None,
     ) -> SqlSpool:
         """
-        Open the spool that a URL of SQLAlchemy names.
+        Open the spool that a URL names.
 
         Args:
-            url: `sqlite:////absolute/path` or `sqlite:///relative/path`.
+            url: `sqlite:////absolute/path`, `sqlite:///relative/path` or
+                `postgresql://user@host/database`.
+            password: For PostgreSQL; one that stands in the URL counts when there is none.
             clock: For moments that no caller gives.
             uncertain_after: The wait before a letter whose attempt was cut short is due again.
             lease: How long what was claimed is ours without `renew`.
-            exclusive: As the gateway, who makes it, brings it up to date and has it alone; else
-                as one who looks in beside it.
+            exclusive: As a gateway, who makes it, brings it up to date and, on SQLite, has it
+                alone; else as one who looks in beside it.
             patience: How long to wait for the lock of another process.
             max_waiting_octets: Contents that wait for the disk at once; one may always.
             on_commit: Told of each commit: its seconds, and how many letters it admitted.
@@ -144,7 +148,9 @@ class SqlSpool:
             SpoolFull: There is no room to make it.
             SpoolIncompatible: The database is something else, or of another version.
         """
-        engine = await asyncio.to_thread(_open_engine, url, exclusive, patience)
+        engine = await asyncio.to_thread(
+            _open_engine, url, password, exclusive=exclusive, patience=patience, lease=lease
+        )
         spool = cls(
             engine,
             clock=clock,
@@ -393,7 +399,9 @@ class SqlSpool:
         self._engine.close()
 
 
-def _open_engine(url: str, exclusive: bool, patience: timedelta) -> Engine:
+def _open_engine(
+    url: str, password: SecretStr | None, *, exclusive: bool, patience: timedelta, lease: timedelta
+) -> Engine:
     """
     The engine for a URL.
 
@@ -401,14 +409,15 @@ def _open_engine(url: str, exclusive: bool, patience: timedelta) -> Engine:
         SpoolIncompatible: No engine of ours can have it.
     """
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise SpoolIncompatible("not an address; write sqlite:////path/to/spool.db") from None
-    backend = parsed.get_backend_name()
-    if backend != "sqlite":
-        raise SpoolIncompatible(
-            f"there is no spool on {backend}; write sqlite:////path/to/spool.db"
-        )
-    if not parsed.database or parsed.database == ":memory:":
-        raise SpoolIncompatible("a spool is a file; write sqlite:////path/to/spool.db")
-    return SqliteEngine.open(Path(parsed.database), exclusive=exclusive, patience=patience)
+        parsed = parse_spool_url(url)
+    except ValueError as error:
+        raise SpoolIncompatible(str(error)) from None
+    if parsed.engine == "sqlite":
+        return SqliteEngine.open(Path(parsed.path), exclusive=exclusive, patience=patience)
+    from gateway.spool.postgresql import PostgresqlEngine  # noqa: PLC0415 (libpq takes 10 MiB)
+
+    if password is None and parsed.password is not None:
+        password = SecretStr(parsed.password)
+    return PostgresqlEngine.open(
+        parsed.text, password=password, exclusive=exclusive, patience=patience, lease=lease
+    )

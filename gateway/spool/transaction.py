@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, select, text
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from gateway.spool.engine import Engine
@@ -20,6 +20,11 @@ from gateway.spool.schema import tally
 from gateway.spool.statements import Statements
 
 _NONE: frozenset[int] = frozenset()
+
+# Another process may add the same; SQLAlchemy has this clause only for each engine by itself.
+_ADD_NAMES = text(
+    "INSERT INTO tally (shard, name, n) VALUES (:shard, :name, 0) ON CONFLICT DO NOTHING"
+)
 
 
 class Transaction:
@@ -32,14 +37,25 @@ class Transaction:
         statements: Compiled for this engine.
     """
 
-    __slots__ = ("_counted", "_freed_files", "connection", "cursor", "statements")
+    __slots__ = ("_counted", "_engine", "_freed_files", "connection", "cursor", "statements")
 
-    def __init__(self, connection: Connection, cursor: DBAPICursor, statements: Statements) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        connection: Connection,
+        cursor: DBAPICursor,
+        statements: Statements,
+    ) -> None:
+        self._engine = engine
         self.connection = connection
         self.cursor = cursor
         self.statements = statements
         self._counted: Counter[str] = Counter()
         self._freed_files: list[int] = []
+
+    def together(self) -> AbstractContextManager[object]:
+        """Within it, statements may be sent without waiting for each answer; see `Engine`."""
+        return self._engine.together(self.cursor)
 
     def count(self, name: str, number: int) -> None:
         """Add to the tally, once for the whole transaction."""
@@ -80,9 +96,14 @@ class Transaction:
     def drop_settled_contents(self, letters: Collection[int]) -> None:
         """Delete the content of those of these letters that have no unsettled recipient left."""
         cursor, statements = self.cursor, self.statements
-        numbers = [(number, number) for number in letters]
-        cursor.executemany(statements.delete_settled_content, numbers)
-        if cursor.rowcount == len(numbers):
+        numbers = [(number, number) for number in sorted(letters)]
+        with self.together():
+            if self._engine.shared:
+                # Of two gateways that settle a letter's last two recipients at once, the later
+                # must see what the earlier did.
+                cursor.executemany(statements.lock_content, [(number,) for number, _ in numbers])
+            cursor.executemany(statements.delete_settled_content, numbers)
+        if self._engine.large is None or cursor.rowcount == len(numbers):
             return
         filed = []
         for both in numbers:
@@ -92,12 +113,14 @@ class Transaction:
         cursor.executemany(statements.delete_content, [(number,) for number in filed])
         self._freed_files += filed
 
-    def finish(self, shard: int) -> list[int]:
+    def finish(self) -> list[int]:
         """Write the tally; returns the letters whose files may go after the commit."""
         if self._counted:
+            shard = self._engine.shard
             self.cursor.executemany(
                 self.statements.add_to_tally,
-                [(number, shard, name) for name, number in self._counted.items()],
+                # In one order: two processes may have the same shard.
+                [(number, shard, name) for name, number in sorted(self._counted.items())],
             )
         return self._freed_files
 
@@ -130,12 +153,12 @@ class Writer:
         Raises whatever the database raises, at leaving too; `Engine.trouble_from` reads it.
         """
         try:
-            connection, cursor = self._open or self._connect()
-            cursor.execute(self._engine.begin)
-            transaction = Transaction(connection, cursor, self._statements)
+            connection, cursor = self._begin()
+            transaction = Transaction(self._engine, connection, cursor, self._statements)
             yield transaction
-            freed = transaction.finish(self._engine.shard)
-            cursor.execute("COMMIT")
+            with transaction.together():
+                freed = transaction.finish()
+                cursor.execute("COMMIT")
         except Exception as error:
             self._undo(error)
             raise
@@ -150,16 +173,29 @@ class Writer:
             there = connection.execute(select(tally.c.name).where(tally.c.shard == shard))
             missing = sorted(set(names) - set(there.scalars()))
             if missing:
-                connection.execute(
-                    insert(tally).values(shard=shard, name=bindparam("of_name"), n=0),
-                    [{"of_name": name} for name in missing],
-                )
+                connection.execute(_ADD_NAMES, [{"shard": shard, "name": name} for name in missing])
 
     def close(self) -> None:
         """Close the connection; the next transaction opens another."""
         opened, self._open = self._open, None
         if opened is not None:
             opened[0].close()
+
+    def _begin(self) -> tuple[Connection, DBAPICursor]:
+        """BEGIN; on a new connection where the old one has ended since its last transaction."""
+        if self._open is not None:
+            try:
+                self._open[1].execute(self._engine.begin)
+            except Exception as error:
+                trouble = self._engine.trouble_from(error)
+                if trouble is None or not trouble.again:
+                    raise
+                self.close()
+            else:
+                return self._open
+        opened = self._connect()
+        opened[1].execute(self._engine.begin)
+        return opened
 
     def _connect(self) -> tuple[Connection, DBAPICursor]:
         connection = self._engine.writer()

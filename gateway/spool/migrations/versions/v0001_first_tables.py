@@ -55,6 +55,8 @@ def _letters() -> None:
         sa.Column("body", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("message_id"),
     )
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("ALTER TABLE content ALTER COLUMN body SET STORAGE EXTERNAL")
 
 
 def _recipients() -> None:

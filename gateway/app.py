@@ -12,7 +12,6 @@ import ipaddress
 import random
 import signal
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 
 import structlog
 from prometheus_client import Counter
@@ -31,6 +30,7 @@ from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
 from gateway.observe.status import Status
 from gateway.planner import Planner
+from gateway.spool.batcher import OnCommit
 from gateway.spool.store import SqlSpool
 from gateway.web.server import WebServer, build_app
 from providers.contract.capabilities import ProviderCapabilities
@@ -41,7 +41,6 @@ from providers.settings import ProviderSettings
 
 log = structlog.get_logger("gateway")
 
-_LEASE = timedelta(minutes=5)
 _DRAIN_WITHIN_S = 20.0
 _PURGE_EVERY_S = 600.0
 
@@ -84,7 +83,9 @@ async def probe_all(settings: Settings) -> dict[str, ProbeResult]:
     return dict(zip(providers, results, strict=True))
 
 
-async def open_spool(settings: Settings, *, exclusive: bool) -> SqlSpool:
+async def open_spool(
+    settings: Settings, *, exclusive: bool, on_commit: OnCommit | None = None
+) -> SqlSpool:
     """
     The configured spool; `exclusive` is for the daemon, commands look in beside it.
 
@@ -93,10 +94,12 @@ async def open_spool(settings: Settings, *, exclusive: bool) -> SqlSpool:
     """
     return await SqlSpool.open(
         settings.spool.url,
+        password=settings.spool.password,
         clock=SystemClock(),
         uncertain_after=settings.retry.uncertain_after,
-        lease=_LEASE,
+        lease=settings.spool.lease,
         exclusive=exclusive,
+        on_commit=on_commit,
     )
 
 
@@ -139,14 +142,7 @@ class Gateway:
 
     async def _start(self) -> None:
         settings, stack = self._settings, self._stack
-        spool = await SqlSpool.open(
-            settings.spool.url,
-            clock=self._clock,
-            uncertain_after=settings.retry.uncertain_after,
-            lease=_LEASE,
-            exclusive=True,
-            on_commit=self.metrics.committed,
-        )
+        spool = await open_spool(settings, exclusive=True, on_commit=self.metrics.committed)
         stack.push_async_callback(spool.aclose)
         await self._recover(spool)
         self._providers = build_providers(settings)
@@ -240,7 +236,7 @@ class Gateway:
             limits=DispatcherLimits(
                 window=settings.delivery.window,
                 hand_off_octets=settings.delivery.hand_off_memory,
-                renew_every_s=_LEASE.total_seconds() / 5,
+                renew_every_s=settings.spool.lease.total_seconds() / 5,
             ),
         )
 

@@ -30,7 +30,7 @@ from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
 from gateway.observe.status import Status
 from gateway.planner import Planner
-from gateway.spool.batcher import OnCommit
+from gateway.spool.batcher import OnCommit, OnHealth
 from gateway.spool.store import SqlSpool
 from gateway.web.server import WebServer, build_app
 from providers.contract.capabilities import ProviderCapabilities
@@ -84,7 +84,11 @@ async def probe_all(settings: Settings) -> dict[str, ProbeResult]:
 
 
 async def open_spool(
-    settings: Settings, *, exclusive: bool, on_commit: OnCommit | None = None
+    settings: Settings,
+    *,
+    exclusive: bool,
+    on_commit: OnCommit | None = None,
+    on_health: OnHealth | None = None,
 ) -> SqlSpool:
     """
     The configured spool; `exclusive` is for the daemon, commands look in beside it.
@@ -100,6 +104,7 @@ async def open_spool(
         lease=settings.spool.lease,
         exclusive=exclusive,
         on_commit=on_commit,
+        on_health=on_health,
     )
 
 
@@ -142,7 +147,9 @@ class Gateway:
 
     async def _start(self) -> None:
         settings, stack = self._settings, self._stack
-        spool = await open_spool(settings, exclusive=True, on_commit=self.metrics.committed)
+        spool = await open_spool(
+            settings, exclusive=True, on_commit=self.metrics.committed, on_health=_tell_health
+        )
         stack.push_async_callback(spool.aclose)
         await self._recover(spool)
         self._providers = build_providers(settings)
@@ -306,6 +313,13 @@ class _SessionCounts:
             labels = (listener, f"{key[1]}xx", reply.reason)
             series = self._series[key] = self._metrics.smtp_replies.labels(*labels)
         series.inc()
+
+
+def _tell_health(reason: str | None) -> None:
+    if reason is None:
+        log.info("spool_healthy")
+    else:
+        log.error("spool_unhealthy", reason=reason)
 
 
 def _timeouts(settings: Settings) -> dict[str, float]:

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -250,7 +251,7 @@ class SqliteEngine:
         try:
             found = os.statvfs(self.path.parent)
         except OSError:
-            return 0
+            return sys.maxsize  # a disk that does not answer is no full one
         return found.f_bavail * found.f_frsize
 
     def _from_opening(self, error: Exception) -> Exception:

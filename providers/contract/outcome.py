@@ -70,6 +70,8 @@ class DeliveryOutcome:
         retry_after: How long the provider asks to wait, if it did.
         cause: Why, where `scope` is the provider.
         losses: What the answer shows to have been lost beyond the declared shortfalls.
+        notify_passed: Who accepted it was given NOTIFY along (RFC 3461 5.2.1), and will tell the
+            sender of success where that is asked for.
 
     Raises:
         ValueError: Class and kind disagree, or the diagnostic has several lines.
@@ -83,6 +85,7 @@ class DeliveryOutcome:
     retry_after: timedelta | None = None
     cause: Cause = Cause.OTHER
     losses: tuple[Shortfall, ...] = ()
+    notify_passed: bool = False
 
     def __post_init__(self) -> None:
         match = _STATUS.match(self.status)

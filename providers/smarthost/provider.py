@@ -245,7 +245,7 @@ def _capabilities(settings: SmarthostSettings) -> ProviderCapabilities:
         connections=settings.connections,
         rate=settings.rate,
         raw_mime=True,
-        null_reverse_path=True,
+        null_reverse_path=settings.null_reverse_path,
         smtputf8=True,
         text_beside_html=True,
         inline_parts=True,

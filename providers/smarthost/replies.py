@@ -195,10 +195,17 @@ def outcome_from_silence(phase: Phase, status: str, diagnostic: str) -> Delivery
     return DeliveryOutcome(Kind.DEFERRED, Scope.PROVIDER, status, text, cause=Cause.UNREACHABLE)
 
 
-def outcome_from_acceptance(reply: Reply, provider_message_id: str) -> DeliveryOutcome:
+def outcome_from_acceptance(
+    reply: Reply, provider_message_id: str, *, notify_passed: bool
+) -> DeliveryOutcome:
     """The final dot was answered with 2yz: the letter is the server's."""
     return DeliveryOutcome(
-        Kind.ACCEPTED, Scope.RECIPIENT, reply.enhanced or "2.0.0", str(reply), provider_message_id
+        Kind.ACCEPTED,
+        Scope.RECIPIENT,
+        reply.enhanced or "2.0.0",
+        str(reply),
+        provider_message_id,
+        notify_passed=notify_passed,
     )
 
 

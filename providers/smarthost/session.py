@@ -158,7 +158,7 @@ class Session:
         for recipient in accepted:
             provider_message_id = named.ids.get(recipient.key, "")
             transaction.outcomes[recipient.key] = outcome_from_acceptance(
-                reply, provider_message_id
+                reply, provider_message_id, notify_passed="dsn" in self._offered
             )
 
     async def _send_envelope(self, transaction: Transaction) -> list[Recipient]:

@@ -96,6 +96,11 @@ class SmarthostSettings(ProviderSettings):
     rate: RateLimit | None = Field(
         default=None, description="Letters per time, such as 10/s; default: as fast as it takes."
     )
+    null_reverse_path: bool = Field(
+        default=True,
+        description="Whether the server takes MAIL FROM:<>. With false, reports to senders leave "
+        "from bounces.from, for services that take confirmed senders only.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -175,13 +175,15 @@ class TestDiagnostic:
 
     def test_acceptance(self):
         """An acceptance keeps its enhanced code and what the server said."""
-        outcome = outcome_from_acceptance(reply("250 2.6.0 <bob@example.com:1>"), "1")
+        outcome = outcome_from_acceptance(
+            reply("250 2.6.0 <bob@example.com:1>"), "1", notify_passed=True
+        )
         assert (outcome.kind, outcome.status) == (Kind.ACCEPTED, "2.6.0")
         assert (outcome.provider_message_id, outcome.diagnostic) == (
             "1",
             "250 2.6.0 <bob@example.com:1>",
         )
-        assert outcome_from_acceptance(reply("250 Ok"), "").status == "2.0.0"
+        assert outcome_from_acceptance(reply("250 Ok"), "", notify_passed=False).status == "2.0.0"
 
 
 BOB, EVE = ("bob@example.com", "12345"), ("eve@example.com", "12346")

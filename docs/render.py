@@ -85,7 +85,7 @@ def _table(model: type[BaseModel], prefix: str) -> list[str]:
 def _rows(model: type[BaseModel], prefix: str) -> list[str]:
     rows: list[str] = []
     for name, field in model.model_fields.items():
-        key = f"{prefix}{name}"
+        key = f"{prefix}{field.alias or name}"
         inner = _model_in(field.annotation)
         if inner is not None and inner.__name__ != "ProviderSettings":
             many = "[]" if inner is not field.annotation else ""

@@ -19,6 +19,8 @@ from prometheus_client import Counter
 from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
+from gateway.delivery.report_rules import ReportRules, gaps, mta_name
+from gateway.delivery.reporter import Reporter
 from gateway.domain.events import Event
 from gateway.errors import ConfigError, SpoolError
 from gateway.ingress import replies
@@ -33,6 +35,7 @@ from gateway.planner import Planner
 from gateway.spool.batcher import OnCommit, OnHealth
 from gateway.spool.store import SqlSpool
 from gateway.web.server import WebServer, build_app
+from providers.contract.address import parse_address
 from providers.contract.capabilities import ProviderCapabilities
 from providers.contract.errors import ProviderConfigError
 from providers.contract.provider import ProbeResult, Provider
@@ -81,6 +84,28 @@ async def probe_all(settings: Settings) -> dict[str, ProbeResult]:
     finally:
         await asyncio.gather(*(provider.aclose() for provider in providers.values()))
     return dict(zip(providers, results, strict=True))
+
+
+def report_rules(settings: Settings) -> ReportRules:
+    """How senders are told, as plain values."""
+    bounces = settings.bounces
+    hosts = {name: getattr(given, "host", "") for name, given in settings.providers.items()}
+    return ReportRules(
+        hostname=settings.hostname,
+        from_=parse_address(bounces.from_) if bounces.from_ else None,
+        delay_warning=bounces.delay_warning,
+        return_octets=bounces.return_content,
+        postmaster=parse_address(bounces.postmaster) if bounces.postmaster else None,
+        per_sender=bounces.per_sender,
+        total=bounces.total,
+        remote_mtas={name: mta_name(host) for name, host in hosts.items() if host},
+    )
+
+
+def report_gaps(settings: Settings, providers: Mapping[str, Provider]) -> tuple[str, ...]:
+    """Why reports may never reach their senders, a line for each thing to mend."""
+    capabilities = {name: provider.capabilities for name, provider in providers.items()}
+    return gaps(settings.effective_routes(), capabilities, report_rules(settings))
 
 
 async def open_spool(
@@ -167,6 +192,10 @@ class Gateway:
         stack.push_async_callback(web.stop)
         self.http_port = web.port
         self._planner = Planner(settings.effective_routes(), self._capabilities())
+        self._reporter = Reporter(
+            report_rules(settings), self._planner, spool.new_queue_id, self._clock
+        )
+        self._warn_of_report_gaps()
         self._dispatcher = dispatcher = self._build_dispatcher(spool)
         await dispatcher.start()
         stack.push_async_callback(dispatcher.drain, _DRAIN_WITHIN_S)
@@ -185,7 +214,7 @@ class Gateway:
 
     async def reload(self, settings: Settings) -> None:
         """
-        Go on with other providers, routes and retries; letters on their way are not disturbed.
+        Go on with other providers, routes, retries and bounces; letters on their way stay there.
 
         Providers whose settings are the same keep their connections and their pace. What else has
         changed needs a restart; the log says so.
@@ -203,6 +232,7 @@ class Gateway:
         self._settings = settings
         self.metrics.add_providers({n: given.kind for n, given in settings.providers.items()})
         self._planner.reconfigure(settings.effective_routes(), self._capabilities())
+        self._reporter.reconfigure(report_rules(settings))
         await self._dispatcher.reconfigure(
             self._providers, settings.retry.schedule(), _timeouts(settings)
         )
@@ -212,6 +242,7 @@ class Gateway:
             if getattr(settings, name) != getattr(before, name)
         ]
         log.info("reloaded", providers=list(self._providers), kept=list(kept))
+        self._warn_of_report_gaps()
         if restart:
             log.warning("needs_restart", settings=restart)
 
@@ -220,6 +251,10 @@ class Gateway:
 
     def _capabilities(self) -> dict[str, ProviderCapabilities]:
         return {name: provider.capabilities for name, provider in self._providers.items()}
+
+    def _warn_of_report_gaps(self) -> None:
+        for gap in report_gaps(self._settings, self._providers):
+            log.warning("senders_not_told", reason=gap)
 
     async def _recover(self, spool: SqlSpool) -> None:
         now = self._clock.now()
@@ -234,6 +269,7 @@ class Gateway:
             spool=spool,
             providers=self._providers,
             planner=self._planner,
+            reporter=self._reporter,
             schedule=settings.retry.schedule(),
             timeouts=_timeouts(settings),
             clock=self._clock,

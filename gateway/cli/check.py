@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.output import ConfigOption, JsonOption, fail, print_json, print_line, print_table
+from gateway.cli.output import (
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    print_line,
+    print_table,
+    warn,
+)
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -23,16 +31,20 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Validate the configuration; show listeners, providers, routes and effective values."""
-    from gateway.app import build_providers, probe_all
+    from gateway.app import build_providers, probe_all, report_gaps
     from gateway.config import load
 
     settings = load(config)
-    build_providers(settings)
+    warnings = report_gaps(settings, build_providers(settings))
     probes = asyncio.run(probe_all(settings)) if online else {}
     if as_json:
-        print_json({"settings": _effective(settings), "online": probes or None})
+        print_json(
+            {"settings": _effective(settings), "online": probes or None, "warnings": warnings}
+        )
     else:
         _show(settings, probes)
+    for warning in warnings:
+        warn(warning)
     refused = [name for name, result in probes.items() if not result.ok]
     if refused:
         fail(f"does not answer as it should: {', '.join(refused)}", os.EX_UNAVAILABLE)
@@ -40,7 +52,7 @@ def check(
 
 def _effective(settings: Settings) -> dict[str, Any]:
     """All values in force; pydantic masks secrets."""
-    dumped: dict[str, Any] = settings.model_dump(mode="json")
+    dumped: dict[str, Any] = settings.model_dump(mode="json", by_alias=True)
     return dumped
 
 

@@ -32,6 +32,11 @@ def fail(text: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+def warn(text: str) -> None:
+    """One line on standard error; nothing fails for it."""
+    print(f"mailquay: warning: {text}", file=sys.stderr)  # noqa: T201 - this is where commands speak
+
+
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Turn what commands raise into one line each and the right exit code."""

@@ -16,24 +16,21 @@ from datetime import datetime
 import structlog
 
 from gateway.delivery.lane import Job, LetterInHand
+from gateway.delivery.record import Attempt, Ending, change_of, envelope_of
+from gateway.delivery.reporter import Notice, Reporter
 from gateway.domain.disposition import AttemptFacts, Disposition, dispose, redirect
-from gateway.domain.events import AttemptEnded, AttemptLost, Emit
-from gateway.domain.lifecycle import State
+from gateway.domain.events import Emit
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import Plan
 from gateway.errors import SpoolError, UnknownQueueId
 from gateway.planner import Planner, parsed_message
 from gateway.spool.protocol import (
-    AttemptEnd,
-    AttemptStart,
     Change,
-    QueuedMessage,
+    NewLetter,
     QueuedRecipient,
     Spool,
 )
-from providers.contract.capabilities import Shortfall
 from providers.contract.clock import Clock
-from providers.contract.envelope import Envelope
 from providers.contract.message import Message
 from providers.contract.outcome import (
     DeliveryOutcome,
@@ -68,6 +65,7 @@ class AttemptMaker:
     Attributes:
         spool: Where they are recorded.
         planner: Who else could carry the letter.
+        reporter: What the sender is told.
         schedule: When to try again.
         timeouts: By provider, seconds that one attempt may take.
         clock: For records and deadlines.
@@ -78,6 +76,7 @@ class AttemptMaker:
 
     spool: Spool
     planner: Planner
+    reporter: Reporter
     schedule: RetrySchedule
     timeouts: Mapping[str, float]
     clock: Clock
@@ -102,17 +101,13 @@ class AttemptMaker:
             return  # removed by hand while it waited here
         except SpoolError as error:
             # The leases lapse by themselves and the letter is claimed again.
-            log.warning("content_unreadable", queue_id=_id(job), reason=error.reason)
+            log.warning("content_unreadable", queue_id=job.queue_id, reason=error.reason)
             return
         ready = await self._sort_out(job, message)
         if not ready:
             return
-        attempt = _Attempt(job, provider.name, message, ready, self.clock.now())
-        try:
-            lost = await self.spool.start(attempt.starts())
-        except SpoolError as error:
-            log.warning("attempt_not_started", queue_id=_id(job), reason=error.reason)
-            return
+        attempt = Attempt(job, provider.name, message, ready, self.clock.now())
+        lost = await self._start(attempt)
         if lost:
             kept = [r for r in ready if r.recipient.key not in lost]
             if not kept:
@@ -124,7 +119,7 @@ class AttemptMaker:
         """The letter, loaded once for all its jobs, with as many of its needs as this one takes."""
         async with in_hand.loading:
             message = in_hand.message
-            envelope = _envelope(in_hand.letter, in_hand.letter.recipients)
+            envelope = envelope_of(in_hand.letter, in_hand.letter.recipients)
             if message is None:
                 content = await self.spool.content(in_hand.letter.queue_id)
                 message = self.planner.message(content, envelope)
@@ -145,13 +140,35 @@ class AttemptMaker:
                 ready.append(queued)
                 continue
             disposition, note = instead
-            redirected.append(_change(job, queued, disposition, before=queued.state, notes=(note,)))
+            change = change_of(
+                job.queue_id,
+                queued,
+                disposition,
+                before=queued.state,
+                notes=(note,),
+                warned=queued.warned,
+            )
+            redirected.append(change)
         if redirected:
             await self._record(redirected)
         return ready
 
+    async def _start(self, attempt: Attempt) -> frozenset[int]:
+        """
+        Record the start until it is recorded; nothing is sent before.
+
+        Giving up would leave the letter leased, and so untouched long after the disk is well again.
+        """
+        while True:
+            try:
+                return await self.spool.start(attempt.starts())
+            except SpoolError as error:
+                queue_id = attempt.job.queue_id
+                log.warning("attempt_not_started_yet", queue_id=queue_id, reason=error.reason)
+                await self.clock.sleep(_RECORD_AGAIN_S)
+
     async def _make(
-        self, attempt: _Attempt, provider: Provider, connections: asyncio.Semaphore
+        self, attempt: Attempt, provider: Provider, connections: asyncio.Semaphore
     ) -> None:
         request = attempt.request()
         so_far = _NOT_SENT
@@ -181,7 +198,7 @@ class AttemptMaker:
             return DeliveryReport({**report.outcomes, **dict.fromkeys(missing, _UNFORESEEN)})
         return report
 
-    async def _end(self, attempt: _Attempt, report: DeliveryReport) -> None:
+    async def _end(self, attempt: Attempt, report: DeliveryReport) -> None:
         """Judge, record and tell."""
         ended_at = self.clock.now()
         message = attempt.message
@@ -190,8 +207,7 @@ class AttemptMaker:
         ):
             # Who comes next depends on needs that the scan of the header did not tell.
             message = parsed_message(message.content, attempt.envelope())
-        changes: list[Change] = []
-        told: list[AttemptEnded] = []
+        endings: list[Ending] = []
         for queued in attempt.recipients:
             outcome = report.outcomes[queued.recipient.key]
             plan = self._plan(attempt.job, message, queued)
@@ -199,17 +215,55 @@ class AttemptMaker:
             losses = outcome.losses
             if outcome.kind is Kind.ACCEPTED and plan is not None:
                 losses = (*plan.losses.get(attempt.provider, ()), *losses)
-            change, event = attempt.ended(queued, outcome, disposition, losses, ended_at)
-            changes.append(change)
-            told.append(event)
-        lost = await self._record(changes)
-        for queued, event in zip(attempt.recipients, told, strict=True):
-            key = queued.recipient.key
-            self.emit(_lost(key, event) if key in lost else event)
+            endings.append(Ending(queued, outcome, disposition, losses))
+        await self._settle(attempt, endings, ended_at)
+
+    async def _settle(
+        self, attempt: Attempt, endings: Sequence[Ending], ended_at: datetime
+    ) -> None:
+        """Record what became of recipients, with the report that it calls for, and tell of it."""
+        notice = self._notice(attempt, endings, ended_at)
+        letters = () if notice is None else notice.letters
+        changes = [_change(attempt, ending, notice, ended_at) for ending in endings]
+        lost = await self._record(changes, letters)
+        if lost and letters:
+            # Nothing was written, for the report speaks of recipients that are not ours any more.
+            # Their end is told all the same, and the others get a report of their own.
+            late = [ending for ending in endings if ending.key in lost]
+            await self._record([attempt.change(ending, ended_at) for ending in late])
+            self._tell(attempt, late, lost, ended_at)
+            if kept := [ending for ending in endings if ending.key not in lost]:
+                await self._settle(attempt, kept, ended_at)
+            return
+        self._tell(attempt, endings, lost, ended_at)
+        if notice is not None and len(lost) < len(endings):
+            self.emit(notice.event)
+
+    def _tell(
+        self,
+        attempt: Attempt,
+        endings: Sequence[Ending],
+        lost: frozenset[int],
+        ended_at: datetime,
+    ) -> None:
+        for ending in endings:
+            told = attempt.lost_event if ending.key in lost else attempt.event
+            self.emit(told(ending, ended_at))
+
+    def _notice(
+        self, attempt: Attempt, endings: Sequence[Ending], ended_at: datetime
+    ) -> Notice | None:
+        try:
+            give_up_at = self.schedule.expires_at(attempt.letter.arrival)
+            return self.reporter.notice(attempt, endings, ended_at=ended_at, give_up_at=give_up_at)
+        except Exception:
+            # What the provider said counts for more than the sender's hearing of it.
+            log.exception("report_bug", queue_id=attempt.letter.queue_id)
+            return None
 
     def _dispose(
         self,
-        attempt: _Attempt,
+        attempt: Attempt,
         queued: QueuedRecipient,
         outcome: DeliveryOutcome,
         plan: Plan | None,
@@ -232,11 +286,13 @@ class AttemptMaker:
             excluded=queued.excluded,
         )
 
-    async def _record(self, changes: list[Change]) -> frozenset[int]:
+    async def _record(
+        self, changes: list[Change], letters: Sequence[NewLetter] = ()
+    ) -> frozenset[int]:
         """Record until it is recorded: what a provider said is not lost to a full disk."""
         while True:
             try:
-                lost = await self.spool.record(changes)
+                lost = await self.spool.record(changes, letters)
                 break
             except SpoolError as error:
                 queue_id = changes[0].queue_id
@@ -245,130 +301,13 @@ class AttemptMaker:
         for change in changes:
             if change.due_at is not None:
                 self.expect(change.provider, change.due_at)
+        for letter in letters:
+            self.expect(letter.providers[0], letter.arrival)
         return lost
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One attempt under way: which recipients of which letter, by whom, since when."""
-
-    job: Job
-    provider: str
-    message: Message
-    recipients: list[QueuedRecipient]
-    started_at: datetime
-
-    def starts(self) -> list[AttemptStart]:
-        return [
-            AttemptStart(
-                queue_id=_id(self.job),
-                key=queued.recipient.key,
-                attempt=queued.attempts + 1,
-                before=queued.state,
-                provider=self.provider,
-                started_at=self.started_at,
-            )
-            for queued in self.recipients
-        ]
-
-    def envelope(self) -> Envelope:
-        return _envelope(self.job.in_hand.letter, self.recipients)
-
-    def request(self) -> DeliveryRequest:
-        return DeliveryRequest(
-            queue_id=_id(self.job),
-            envelope=self.envelope(),
-            message=self.message,
-            attempt=max(queued.attempts for queued in self.recipients) + 1,
-        )
-
-    def ended(
-        self,
-        queued: QueuedRecipient,
-        outcome: DeliveryOutcome,
-        disposition: Disposition,
-        losses: tuple[Shortfall, ...],
-        ended_at: datetime,
-    ) -> tuple[Change, AttemptEnded]:
-        """What to record and what to tell of one recipient."""
-        change = _change(
-            self.job,
-            queued,
-            disposition,
-            before=State.SENDING,
-            ended=AttemptEnd(self.provider, self.started_at, ended_at, outcome),
-            notes=_ledger(self.provider, losses),
-        )
-        event = AttemptEnded(
-            queue_id=_id(self.job),
-            forward_path=queued.recipient.forward_path.addr_spec,
-            provider=self.provider,
-            attempt=queued.attempts + 1,
-            arrival=self.job.in_hand.letter.arrival,
-            claimed_at=self.job.in_hand.claimed_at,
-            started_at=self.started_at,
-            ended_at=ended_at,
-            outcome=outcome,
-            state=disposition.state,
-            due_at=disposition.due_at,
-            expired=disposition.expired,
-            losses=losses,
-        )
-        return change, event
-
-
-def _change(
-    job: Job,
-    queued: QueuedRecipient,
-    disposition: Disposition,
-    *,
-    before: State,
-    ended: AttemptEnd | None = None,
-    notes: tuple[str, ...] = (),
-) -> Change:
-    return Change(
-        queue_id=_id(job),
-        key=queued.recipient.key,
-        attempts=queued.attempts + (ended is not None),
-        before=before,
-        after=disposition.state,
-        due_at=disposition.due_at,
-        provider=disposition.provider,
-        excluded=disposition.excluded,
-        status=disposition.status,
-        diagnostic=ended.outcome.diagnostic if ended else "",
-        provider_message_id=ended.outcome.provider_message_id if ended else "",
-        ended=ended,
-        notes=notes,
-    )
-
-
-def _envelope(letter: QueuedMessage, recipients: Sequence[QueuedRecipient]) -> Envelope:
-    return Envelope(
-        reverse_path=letter.reverse_path,
-        recipients=tuple(queued.recipient for queued in recipients),
-        body=letter.body,
-        smtputf8=letter.smtputf8,
-        ret=letter.ret,
-        envid=letter.envid,
-    )
-
-
-def _ledger(provider: str, losses: tuple[Shortfall, ...]) -> tuple[str, ...]:
-    """One line for the story, that names each loss and why it was."""
-    told = "; ".join(f"{loss.part} ({loss.reason})" for loss in losses)
-    return (f"{provider} lost {told}",) if told else ()
-
-
-def _lost(key: int, event: AttemptEnded) -> AttemptLost:
-    return AttemptLost(
-        at=event.ended_at,
-        queue_id=event.queue_id,
-        recipient_key=key,
-        provider=event.provider,
-        outcome=event.outcome,
-    )
-
-
-def _id(job: Job) -> str:
-    return job.in_hand.letter.queue_id
+def _change(attempt: Attempt, ending: Ending, notice: Notice | None, ended_at: datetime) -> Change:
+    if notice is None or ending.key not in notice.actions:
+        return attempt.change(ending, ended_at)
+    warned = notice.warns_of(ending.key)
+    return attempt.change(ending, ended_at, note=notice.note, warned=warned)

@@ -17,6 +17,7 @@ import structlog
 
 from gateway.delivery.attempt import AttemptMaker
 from gateway.delivery.lane import Job, Lane, LetterInHand
+from gateway.delivery.reporter import Reporter
 from gateway.domain.events import AttemptCutShort, Emit, LetterCorrupt
 from gateway.domain.retry import RetrySchedule
 from gateway.errors import SpoolError
@@ -57,6 +58,7 @@ class Dispatcher:
         spool: Where due letters are claimed and outcomes recorded.
         providers: By name.
         planner: Routes and capabilities.
+        reporter: What senders are told.
         schedule: When to try again.
         timeouts: By provider, seconds that one attempt may take.
         clock: Time.
@@ -72,6 +74,7 @@ class Dispatcher:
         spool: Spool,
         providers: Mapping[str, Provider],
         planner: Planner,
+        reporter: Reporter,
         schedule: RetrySchedule,
         timeouts: Mapping[str, float],
         clock: Clock,
@@ -91,6 +94,7 @@ class Dispatcher:
         self._attempt = AttemptMaker(
             spool=spool,
             planner=planner,
+            reporter=reporter,
             schedule=schedule,
             timeouts=timeouts,
             clock=clock,

@@ -45,9 +45,14 @@ class Job:
     recipients: tuple[QueuedRecipient, ...]
 
     @property
+    def queue_id(self) -> str:
+        """Of the letter."""
+        return self.in_hand.letter.queue_id
+
+    @property
     def leases(self) -> tuple[tuple[str, int], ...]:
         """Queue id and key of each recipient."""
-        queue_id = self.in_hand.letter.queue_id
+        queue_id = self.queue_id
         return tuple((queue_id, r.recipient.key) for r in self.recipients)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.domain.lifecycle import State
+from gateway.domain.notification import Action, Result
 from providers.contract.capabilities import Shortfall
 from providers.contract.outcome import DeliveryOutcome
 
@@ -94,6 +95,25 @@ class AttemptCutShort:
 
 
 @dataclass(frozen=True, slots=True)
+class SenderTold:
+    """
+    The sender of a letter was told what became of recipients, or was not and why.
+
+    `reverse_path` is empty for the null one; `action` is the gravest of those told. `report_id` is
+    the queue id of the report, and `provider` who carries it; both are empty without one.
+    """
+
+    at: datetime
+    queue_id: str
+    reverse_path: str
+    action: Action
+    result: Result
+    recipients: int
+    report_id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
 class LetterCorrupt:
     """A stored letter cannot be read; its recipients are held."""
 
@@ -103,6 +123,12 @@ class LetterCorrupt:
 
 
 Event = (
-    LetterReceived | AttemptEnded | RecipientFailed | AttemptLost | AttemptCutShort | LetterCorrupt
+    LetterReceived
+    | AttemptEnded
+    | RecipientFailed
+    | AttemptLost
+    | AttemptCutShort
+    | SenderTold
+    | LetterCorrupt
 )
 Emit = Callable[[Event], None]

@@ -149,6 +149,7 @@ def extended_hello(hostname: str, max_message_size: int) -> Reply:
         "8BITMIME",
         "SMTPUTF8",
         "ENHANCEDSTATUSCODES",
+        "DSN",
         "HELP",
     )
     return _LinesReply(250, "", hostname, Reason.HELLO, _wire(250, lines))

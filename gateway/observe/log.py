@@ -23,8 +23,10 @@ from gateway.domain.events import (
     LetterCorrupt,
     LetterReceived,
     RecipientFailed,
+    SenderTold,
 )
 from gateway.domain.lifecycle import State
+from gateway.domain.notification import Result
 from providers.contract.outcome import Kind
 
 # Libraries that log what their users say line by line, or that tell what our own lines tell.
@@ -79,6 +81,10 @@ def _as_json(line: Any, **_: Any) -> str:  # noqa: ANN401 - structlog's interfac
     return _encode(line)
 
 
+# Nobody is to be told; that a recipient failed is a line of its own.
+_RIGHTLY_SILENT = frozenset({Result.NULL_REVERSE_PATH, Result.AUTOMATIC})
+
+
 class EventLog:
     """Writes each event as one line."""
 
@@ -130,8 +136,24 @@ class EventLog:
                     attempt=event.attempt,
                     reason="the attempt was cut short and its answer never recorded",
                 )
+            case SenderTold():
+                self._sender_told(event)
             case LetterCorrupt():
                 self._log.error("corrupt", queue_id=event.queue_id, reason=event.reason)
+
+    def _sender_told(self, event: SenderTold) -> None:
+        fields: dict[str, object] = {
+            "queue_id": event.queue_id,
+            "reverse_path": event.reverse_path,
+            "action": event.action.value,
+            "recipients": event.recipients,
+        }
+        if event.result is Result.QUEUED:
+            self._log.info("reported", **fields, report_id=event.report_id, provider=event.provider)
+        elif event.result in _RIGHTLY_SILENT:
+            self._log.info("not_reported", **fields, reason=event.result.value)
+        else:
+            self._log.warning("not_reported", **fields, reason=event.result.value)
 
     def _attempt(self, event: AttemptEnded) -> None:
         outcome = event.outcome

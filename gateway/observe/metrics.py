@@ -23,8 +23,10 @@ from gateway.domain.events import (
     LetterCorrupt,
     LetterReceived,
     RecipientFailed,
+    SenderTold,
 )
 from gateway.domain.lifecycle import State
+from gateway.domain.notification import Action, Result
 from gateway.spool.protocol import SpoolStats
 from providers.contract.capabilities import Part
 from providers.contract.outcome import Kind
@@ -134,6 +136,14 @@ class Metrics:
             "Parts of letters that a provider could not carry and a route let go.",
             ("provider", "part"),
         )
+        self.bounces = self._counter(
+            "bounces",
+            "Reports that recipients called for, by the gravest of them and by what became of it.",
+            ("action", "result"),
+        )
+        for action in Action:
+            for result in Result:
+                self.bounces.labels(action.value, result.value)
         self.throttled_seconds = self._counter(
             "provider_throttled_seconds",
             "Time that the next letter waited for the account's pace.",
@@ -179,6 +189,8 @@ class Metrics:
             case AttemptCutShort():
                 self.attempts.labels(event.provider, Kind.UNCERTAIN.value).inc()
                 self.uncertain.labels(event.provider).inc()
+            case SenderTold():
+                self.bounces.labels(event.action.value, event.result.value).inc()
             case LetterCorrupt():
                 self.corrupt.inc()
 

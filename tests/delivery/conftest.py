@@ -12,6 +12,8 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits
+from gateway.delivery.report_rules import ReportRules
+from gateway.delivery.reporter import Reporter
 from gateway.domain.events import AttemptEnded, Event
 from gateway.domain.lifecycle import State
 from gateway.domain.retry import RetrySchedule
@@ -29,6 +31,7 @@ QUICK = RetrySchedule(
     uncertain_after=timedelta(milliseconds=20),
 )
 PATIENT = RetrySchedule()
+RULES = ReportRules("gateway.example.com")
 
 
 @dataclass
@@ -52,15 +55,18 @@ class Delivery:
         schedule: RetrySchedule = QUICK,
         window: int = 100,
         timeout_s: float = 10.0,
+        rules: ReportRules = RULES,
     ) -> None:
         names = tuple(provider.name for provider in providers)
+        planner = Planner(
+            routes or (Route("default", names),),
+            {provider.name: provider.capabilities for provider in providers},
+        )
         self.dispatcher = Dispatcher(
             spool=self.spool,
             providers={provider.name: provider for provider in providers},
-            planner=Planner(
-                routes or (Route("default", names),),
-                {provider.name: provider.capabilities for provider in providers},
-            ),
+            planner=planner,
+            reporter=Reporter(rules, planner, self.spool.new_queue_id, self.clock),
             schedule=schedule,
             timeouts=dict.fromkeys(names, timeout_s),
             clock=self.clock,

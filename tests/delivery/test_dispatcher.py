@@ -23,6 +23,7 @@ from providers.contract.outcome import (
 )
 from providers.pacing import TokenBucket
 from tests.delivery.conftest import PATIENT, Delivery
+from tests.support.builders import an_envelope
 from tests.support.scripted_provider import ScriptedProvider
 
 UNREACHABLE = DeliveryOutcome(
@@ -73,7 +74,8 @@ async def test_refused_recipient_beside_good_ones_fails_alone(delivery: Delivery
 
     main = ScriptedProvider(script=[refuse_the_second])
     await delivery.begin(main)
-    await delivery.admit("a@example.org", "b@example.org", "c@example.org")
+    to = ("a@example.org", "b@example.org", "c@example.org")
+    await delivery.admit(envelope=an_envelope(*to, reverse_path=None))
     await delivery.until(lambda: len(delivery.ended()) == 4)
     states = {row.forward_path: row.state for row in await delivery.rows()}
     assert states == {

@@ -187,7 +187,7 @@ def test_reply_of_two_lines_cannot_be_built() -> None:
 
 
 def test_what_ehlo_offers() -> None:
-    """T21: what we do and no more, with the configured size; neither TLS nor AUTH nor DSN."""
+    """T21: what we do and no more, with the configured size; neither TLS nor AUTH."""
     assert replies.extended_hello("gateway.example.com", 26214400).line() == (
         b"250-gateway.example.com\r\n"
         b"250-PIPELINING\r\n"
@@ -195,5 +195,6 @@ def test_what_ehlo_offers() -> None:
         b"250-8BITMIME\r\n"
         b"250-SMTPUTF8\r\n"
         b"250-ENHANCEDSTATUSCODES\r\n"
+        b"250-DSN\r\n"
         b"250 HELP\r\n"
     )

@@ -1,0 +1,185 @@
+"""
+An attempt as values: what is asked of a provider, what the spool writes, what the events tell.
+
+Makes nothing happen. Between `lane`, whose jobs become attempts, and `attempt`, which makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.delivery.lane import Job
+from gateway.domain.disposition import Disposition
+from gateway.domain.events import AttemptEnded, AttemptLost
+from gateway.domain.lifecycle import State
+from gateway.spool.protocol import (
+    AttemptEnd,
+    AttemptStart,
+    Change,
+    QueuedMessage,
+    QueuedRecipient,
+)
+from providers.contract.capabilities import Shortfall
+from providers.contract.envelope import Envelope
+from providers.contract.message import Message
+from providers.contract.outcome import DeliveryOutcome, DeliveryRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended for one recipient, what follows, and what of the letter was lost."""
+
+    queued: QueuedRecipient
+    outcome: DeliveryOutcome
+    disposition: Disposition
+    losses: tuple[Shortfall, ...] = ()
+
+    @property
+    def key(self) -> int:
+        """The recipient's."""
+        return self.queued.recipient.key
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt: which recipients of which letter, by whom, since when."""
+
+    job: Job
+    provider: str
+    message: Message
+    recipients: list[QueuedRecipient]
+    started_at: datetime
+
+    @property
+    def letter(self) -> QueuedMessage:
+        """The letter whose recipients these are."""
+        return self.job.in_hand.letter
+
+    def starts(self) -> list[AttemptStart]:
+        """What to record before it is made."""
+        return [
+            AttemptStart(
+                queue_id=self.letter.queue_id,
+                key=queued.recipient.key,
+                attempt=queued.attempts + 1,
+                before=queued.state,
+                provider=self.provider,
+                started_at=self.started_at,
+            )
+            for queued in self.recipients
+        ]
+
+    def envelope(self) -> Envelope:
+        """The envelope of this attempt."""
+        return envelope_of(self.letter, self.recipients)
+
+    def request(self) -> DeliveryRequest:
+        """What the provider gets."""
+        return DeliveryRequest(
+            queue_id=self.letter.queue_id,
+            envelope=self.envelope(),
+            message=self.message,
+            attempt=max(queued.attempts for queued in self.recipients) + 1,
+        )
+
+    def change(
+        self, ending: Ending, ended_at: datetime, *, note: str = "", warned: bool = False
+    ) -> Change:
+        """
+        What to record of one recipient at its end.
+
+        Args:
+            ending: The recipient's.
+            ended_at: When.
+            note: A further line for the story.
+            warned: Whether to warn of its delay was decided now.
+        """
+        ended = AttemptEnd(self.provider, self.started_at, ended_at, ending.outcome)
+        notes = (*_ledger(self.provider, ending.losses), *((note,) if note else ()))
+        queued = ending.queued
+        return change_of(
+            self.letter.queue_id,
+            queued,
+            ending.disposition,
+            before=State.SENDING,
+            ended=ended,
+            notes=notes,
+            warned=warned or queued.warned,
+        )
+
+    def event(self, ending: Ending, ended_at: datetime) -> AttemptEnded:
+        """What to tell of one recipient once it is recorded."""
+        return AttemptEnded(
+            queue_id=self.letter.queue_id,
+            forward_path=ending.queued.recipient.forward_path.addr_spec,
+            provider=self.provider,
+            attempt=ending.queued.attempts + 1,
+            arrival=self.letter.arrival,
+            claimed_at=self.job.in_hand.claimed_at,
+            started_at=self.started_at,
+            ended_at=ended_at,
+            outcome=ending.outcome,
+            state=ending.disposition.state,
+            due_at=ending.disposition.due_at,
+            expired=ending.disposition.expired,
+            losses=ending.losses,
+        )
+
+    def lost_event(self, ending: Ending, ended_at: datetime) -> AttemptLost:
+        """What to tell of one that was not ours any more."""
+        return AttemptLost(
+            at=ended_at,
+            queue_id=self.letter.queue_id,
+            recipient_key=ending.key,
+            provider=self.provider,
+            outcome=ending.outcome,
+        )
+
+
+def change_of(
+    queue_id: str,
+    queued: QueuedRecipient,
+    disposition: Disposition,
+    *,
+    before: State,
+    ended: AttemptEnd | None = None,
+    notes: tuple[str, ...] = (),
+    warned: bool = False,
+) -> Change:
+    """What to record of a recipient, whether an attempt was made or not."""
+    return Change(
+        queue_id=queue_id,
+        key=queued.recipient.key,
+        attempts=queued.attempts + (ended is not None),
+        before=before,
+        after=disposition.state,
+        due_at=disposition.due_at,
+        provider=disposition.provider,
+        excluded=disposition.excluded,
+        status=disposition.status,
+        diagnostic=ended.outcome.diagnostic if ended else "",
+        provider_message_id=ended.outcome.provider_message_id if ended else "",
+        ended=ended,
+        notes=notes,
+        warned=warned,
+    )
+
+
+def envelope_of(letter: QueuedMessage, recipients: Sequence[QueuedRecipient]) -> Envelope:
+    """A letter's envelope with some of its recipients."""
+    return Envelope(
+        reverse_path=letter.reverse_path,
+        recipients=tuple(queued.recipient for queued in recipients),
+        body=letter.body,
+        smtputf8=letter.smtputf8,
+        ret=letter.ret,
+        envid=letter.envid,
+    )
+
+
+def _ledger(provider: str, losses: tuple[Shortfall, ...]) -> tuple[str, ...]:
+    """One line for the story, that names each loss and why it was."""
+    told = "; ".join(f"{loss.part} ({loss.reason})" for loss in losses)
+    return (f"{provider} lost {told}",) if told else ()

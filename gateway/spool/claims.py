@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from sqlalchemy import func, or_, select, update
 
@@ -225,6 +226,8 @@ def _by_letter(rows: Iterable[AnyRow]) -> Iterable[list[AnyRow]]:
     groups: dict[int, list[AnyRow]] = {}
     for row in rows:
         groups.setdefault(row.number, []).append(row)
+    for group in groups.values():
+        group.sort(key=attrgetter("key"))  # what is due at one moment has no order on PostgreSQL
     return groups.values()
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -45,6 +46,7 @@ OLDEST_VERSION = 140000  # the oldest that its makers still mend
 
 _ANSWER_WITHIN_S = 30.0
 _STATEMENT_WITHIN_S = 25  # so that a server that is only slow says so itself
+_A_MOMENT = timedelta(seconds=1)  # what a busy machine may need between two lines
 _PREPARING = 0x6D61696C71756179  # any number, the same in every gateway
 _PROBE_OCTETS = 64 << 10
 
@@ -84,7 +86,7 @@ class PostgresqlEngine:
             "lock_timeout": _milliseconds(patience),
             "statement_timeout": f"{_STATEMENT_WITHIN_S}s",
             # A gateway that stands still within a transaction keeps its rows no longer than others.
-            "idle_in_transaction_session_timeout": _milliseconds(lease),
+            "idle_in_transaction_session_timeout": _milliseconds(max(lease, _A_MOMENT)),
             # The same for one whose machine is gone.
             "tcp_keepalives_idle": "30",
             "tcp_keepalives_interval": "10",
@@ -222,7 +224,7 @@ class PostgresqlEngine:
     def _check_clock(self, connection: Connection) -> None:
         theirs = connection.execute(select(func.clock_timestamp())).scalar_one()
         apart = abs(datetime.now(UTC) - theirs)
-        if apart > self._lease / 2:
+        if apart > max(self._lease / 2, _A_MOMENT):
             raise SpoolUnavailable(
                 f"this machine's clock and the database's are {apart.total_seconds():.0f} s apart:"
                 " set them, leases go by the clock"
@@ -306,11 +308,13 @@ class _Connection(psycopg.Connection[Any]):
     answer_within_s: float | None = _ANSWER_WITHIN_S
 
     def wait(self, gen: PQGen[R], interval: float = 0.1, timeout: float | None = None) -> R:
+        limit = self.answer_within_s if timeout is None else timeout
+        begun = time.monotonic()
         try:
-            return super().wait(gen, interval, timeout or self.answer_within_s)
-        except psycopg.OperationalError as error:
-            if error.sqlstate is None:  # no word of the server's: nothing can follow here
-                self.pgconn.finish()
+            return super().wait(gen, interval, limit)
+        except psycopg.OperationalError:
+            if limit is not None and time.monotonic() - begun >= limit:
+                self.pgconn.finish()  # or the next call would wait for the same answer
             raise
 
 

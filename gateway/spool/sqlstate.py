@@ -26,8 +26,6 @@ _REASONS: dict[str, str] = {
     "25006": _READ_ONLY,
     "25P03": _UNREACHABLE,  # idle in transaction for too long: this process stood still
     "26": _UNREACHABLE,  # a prepared statement is gone: a pooler gave us another session
-    "28": "the database refuses our user or password",
-    "3D": "the database does not exist",
     "3F": "the tables of the spool are gone",
     "40": "another gateway changed the same rows",
     "42501": "the spool may not be written",
@@ -35,7 +33,6 @@ _REASONS: dict[str, str] = {
     "42703": "the tables of the spool are those of another version",
     "53100": "no room left for letters",
     "53200": "no memory left for the spool",
-    "53300": "the database takes no more connections",
     "54": _TOO_LARGE,
     "55P03": "another process keeps the spool locked",
     "57014": "the database takes too long",
@@ -56,7 +53,7 @@ def trouble_from_error(error: BaseException) -> Trouble | None:
         return None
     code = original.sqlstate
     if code is None:
-        # No word of the server's: it is gone, or we used the driver wrongly.
+        # The server is gone or lets us not in, which psycopg tells without a code; or it is a bug.
         if not isinstance(original, (psycopg.OperationalError, psycopg.InterfaceError)):
             return None
         return Trouble(SpoolUnavailable(_UNREACHABLE), ill=True, again=True)

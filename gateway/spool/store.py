@@ -414,7 +414,7 @@ def _open_engine(
         raise SpoolIncompatible(str(error)) from None
     if parsed.engine == "sqlite":
         return SqliteEngine.open(Path(parsed.path), exclusive=exclusive, patience=patience)
-    from gateway.spool.postgresql import PostgresqlEngine  # noqa: PLC0415 (libpq takes 10 MiB)
+    from gateway.spool.postgresql import PostgresqlEngine  # noqa: PLC0415 (psycopg takes 14 MiB)
 
     if password is None and parsed.password is not None:
         password = SecretStr(parsed.password)

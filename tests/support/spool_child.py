@@ -16,6 +16,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
+
 from gateway.clock import SystemClock
 from gateway.domain.lifecycle import State
 from gateway.spool.batcher import Batcher
@@ -40,6 +42,7 @@ DEATHS: dict[str, tuple[type, str, Callable[..., None]]] = {
 
 async def main(url: str, deed: str, octets: int) -> None:
     """Do it, say so, wait."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     spool = await SqlSpool.open(
         url,
         clock=SystemClock(),

@@ -14,7 +14,8 @@ import pytest
 
 from gateway.spool.protocol import NewLetter
 from gateway.spool.store import SqlSpool
-from tests.contract.spool.engines import ENGINES, SqliteStore, check_accounts
+from tests.contract.spool.engines import SpoolEngine, SqliteStore, check_accounts
+from tests.contract.spool.postgresql_store import PostgresqlStore
 from tests.support.letters import a_letter
 from tests.support.manual_clock import ManualClock
 
@@ -27,10 +28,14 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=ENGINES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteStore]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SpoolEngine]:
     """A store of each engine, not made yet; its books are checked when all have closed it."""
-    store = ENGINES[request.param](tmp_path)
+    store: SpoolEngine = (
+        SqliteStore(tmp_path)
+        if request.param == "sqlite"
+        else PostgresqlStore(request.getfixturevalue("postgresql"), tmp_path)
+    )
     yield store
     try:
         if store.is_a_spool():
@@ -41,7 +46,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteStor
 
 
 @pytest.fixture
-async def open_spool(store: SqliteStore, clock: ManualClock) -> AsyncIterator[OpenSpool]:
+async def open_spool(store: SpoolEngine, clock: ManualClock) -> AsyncIterator[OpenSpool]:
     """Open the store, as often as wanted; all are closed at the end."""
     opened = []
 

@@ -1,8 +1,8 @@
 """
-Every database a spool can lie on, as the contract suite needs it: opened, damaged, shut, full.
+Databases a spool can lie on, as the contract suite needs them: opened, damaged, shut, full.
 
-A further engine is a further entry of `ENGINES`; the suite knows engines only through
-`SpoolEngine`.
+The suite knows engines only through `SpoolEngine`; SQLite's is here, PostgreSQL's in
+`postgresql_store`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ from gateway.spool.schema import (
 )
 from gateway.spool.store import SqlSpool
 from providers.contract.clock import Clock
+
+ON_SQLITE = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 
 UNCERTAIN_AFTER = timedelta(minutes=7)
 LEASE = timedelta(minutes=5)
@@ -95,6 +98,10 @@ class SpoolEngine(Protocol):
         self, connection: Connection, statement: Update, values: Mapping[str, object]
     ) -> None:
         """Write values into rows, surrogates as the octets they stand for."""
+        ...
+
+    def reclaim(self) -> None:
+        """Let the store give back the room of what was deleted, where it does so later."""
         ...
 
     def is_a_spool(self) -> bool:
@@ -163,18 +170,8 @@ class SqliteStore:
     @contextmanager
     def no_room(self) -> Iterator[Callable[[], None]]:
         assert self._mounted is not None, "move_to_small_disk comes first"
-        ballast = self._mounted / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            for size in (4096, 1):
-                try:
-                    while True:
-                        file.write(bytes(size))
-                except OSError:
-                    continue  # full for pieces of this size
-        try:
-            yield ballast.unlink
-        finally:
-            ballast.unlink(missing_ok=True)
+        with ballast(self._mounted) as free:
+            yield free
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
@@ -202,6 +199,9 @@ class SqliteStore:
             raw = cast(literal(octets, LargeBinary), Text)
             connection.execute(statement.values({name: raw if isinstance(value, str) else value}))
 
+    def reclaim(self) -> None:
+        """Free pages are not counted."""
+
     def _remount(self, how: str) -> None:
         assert self._mounted is not None, "move_to_small_disk comes first"
         command = ["mount", "-o", f"remount,{how}", str(self._mounted)]
@@ -223,11 +223,25 @@ class SqliteStore:
             subprocess.run(["umount", "--lazy", str(self._mounted)], check=True)
 
 
+@contextmanager
+def ballast(disk: Path) -> Iterator[Callable[[], None]]:
+    """A disk is full until the end or until the function given is called."""
+    path = disk / "ballast"
+    with path.open("wb", buffering=0) as file:
+        for size in (4096, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue  # full for pieces of this size
+    try:
+        yield lambda: path.unlink(missing_ok=True)
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def _read_any_octets(connection: sqlite3.Connection, _record: object) -> None:
     connection.text_factory = lambda octets: octets.decode("utf-8", "surrogateescape")
-
-
-ENGINES: dict[str, type[SqliteStore]] = {"sqlite": SqliteStore}
 
 
 def check_accounts(connection: Connection, litter: set[str]) -> None:

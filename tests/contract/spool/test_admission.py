@@ -15,7 +15,7 @@ from gateway.spool.store import SqlSpool
 from providers.contract.address import parse_address
 from providers.contract.envelope import BodyType, Envelope, Notify, Recipient, Ret
 from tests.contract.spool.conftest import Admit, OpenSpool
-from tests.contract.spool.engines import SqliteStore
+from tests.contract.spool.engines import SpoolEngine
 from tests.support.builders import an_envelope
 from tests.support.letters import CONTENT, a_letter
 from tests.support.manual_clock import ManualClock
@@ -102,7 +102,7 @@ async def test_unknown_letters_have_no_content(spool: SqlSpool, clock: ManualClo
 
 
 async def test_letters_that_come_during_a_commit_share_the_next(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """Group commit: many sessions, few syncs, and every one of them answered after its own."""
     commits: list[int] = []
@@ -124,7 +124,7 @@ async def test_letters_that_come_during_a_commit_share_the_next(
 
 
 async def test_a_taken_queue_id_fails_its_own_letter_alone(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """One letter that cannot be written does not fail those that share its commit."""
     spool = await open_spool(patience=timedelta(seconds=30))
@@ -152,7 +152,7 @@ async def test_a_taken_queue_id_fails_its_own_letter_alone(
 
 
 async def test_a_value_that_cannot_be_written_fails_its_own_caller_alone(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """A bug of one caller, here half a character, reaches neither others nor the thread."""
     spool = await open_spool(patience=timedelta(seconds=30))
@@ -168,7 +168,7 @@ async def test_a_value_that_cannot_be_written_fails_its_own_caller_alone(
 
 @SIZES
 async def test_a_cancelled_caller_disturbs_nobody(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock, content: bytes
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock, content: bytes
 ) -> None:
     """A client that goes away leaves its letter whole or not there, and the others their own."""
     spool = await open_spool(patience=timedelta(seconds=30))

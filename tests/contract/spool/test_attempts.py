@@ -15,7 +15,7 @@ from gateway.spool.protocol import Filter, StoryLine
 from gateway.spool.store import SqlSpool
 from providers.contract.outcome import DeliveryOutcome, Kind, Scope
 from tests.contract.spool.conftest import Admit, OpenSpool
-from tests.contract.spool.engines import LEASE, SqliteStore
+from tests.contract.spool.engines import LEASE, SpoolEngine
 from tests.support.letters import PUT_OFF, a_change, a_letter, a_start
 from tests.support.manual_clock import ManualClock
 
@@ -29,7 +29,7 @@ async def states(spool: SqlSpool) -> list[State]:
 
 @pytest.mark.parametrize("octets", [100, LARGE_OCTETS])
 async def test_the_content_stays_until_the_last_recipient_is_settled(
-    store: SqliteStore, spool: SqlSpool, clock: ManualClock, admit: Admit, octets: int
+    store: SpoolEngine, spool: SqlSpool, clock: ManualClock, admit: Admit, octets: int
 ) -> None:
     """T6: each recipient has its own state; the content serves them all, and then it goes."""
     letter = await admit(*THREE, content=b"x" * octets, leased=True)
@@ -67,7 +67,7 @@ async def test_partial_success_survives_a_restart(
     second = await open_spool()
     await second.recover(clock.now())
     (claimed,) = (await second.claim("main", clock.now(), 10)).letters
-    assert [(r.recipient.key, r.attempts) for r in claimed.recipients] == [(2, 0), (1, 1)]
+    assert sorted((r.recipient.key, r.attempts) for r in claimed.recipients) == [(1, 1), (2, 0)]
 
 
 async def test_what_is_recorded_is_what_comes_back(
@@ -306,7 +306,7 @@ async def test_a_provider_whose_name_would_split_in_two_is_refused(
 
 
 async def test_many_letters_recorded_at_once_each_get_their_own_answer(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """Calls that share a transaction do not share their lost keys."""
     spool = await open_spool(patience=timedelta(seconds=30))

@@ -11,7 +11,7 @@ from gateway.domain.lifecycle import State
 from gateway.spool.protocol import Claimed, CutShort, Filter, Recovery
 from gateway.spool.store import SqlSpool
 from tests.contract.spool.conftest import Admit, OpenSpool
-from tests.contract.spool.engines import LEASE, UNCERTAIN_AFTER
+from tests.contract.spool.engines import LEASE, ON_SQLITE, UNCERTAIN_AFTER
 from tests.support.letters import a_change, a_letter, a_start, starts_of
 from tests.support.manual_clock import ManualClock
 
@@ -184,6 +184,7 @@ async def test_a_stray_may_start_with_another_provider(
     assert row.state is State.SENDING
 
 
+@ON_SQLITE
 async def test_recovery_finds_everything_exactly_once(
     open_spool: OpenSpool, clock: ManualClock
 ) -> None:

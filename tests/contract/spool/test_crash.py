@@ -14,7 +14,7 @@ from gateway.domain.lifecycle import State
 from gateway.spool.bodies import LARGE_OCTETS
 from gateway.spool.protocol import CutShort, Filter, Recovery
 from tests.contract.spool.conftest import OpenSpool
-from tests.contract.spool.engines import SqliteStore
+from tests.contract.spool.engines import ON_SQLITE, SpoolEngine
 from tests.support.letters import a_letter, starts_of
 from tests.support.manual_clock import ManualClock
 
@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parents[3]
 SIZES = pytest.mark.parametrize("octets", [1000, LARGE_OCTETS], ids=["small", "large"])
 
 
-def run_and_kill(store: SqliteStore, deed: str, octets: int = 0) -> str:
+def run_and_kill(store: SpoolEngine, deed: str, octets: int = 0) -> str:
     """Run a child until it has done its deed or died of it; the queue id it told, or empty."""
     command = [sys.executable, "-m", "tests.support.spool_child", store.url, deed, str(octets)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as child:
@@ -36,7 +36,7 @@ def run_and_kill(store: SqliteStore, deed: str, octets: int = 0) -> str:
 
 @SIZES
 async def test_killed_right_after_admit(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock, octets: int
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock, octets: int
 ) -> None:
     """T13: kill -9 right after the answer; the letter is there, whole, and is claimed once."""
     queue_id = run_and_kill(store, "admit", octets)
@@ -49,7 +49,7 @@ async def test_killed_right_after_admit(
 
 @SIZES
 async def test_killed_before_the_commit(
-    store: SqliteStore, open_spool: OpenSpool, octets: int
+    store: SpoolEngine, open_spool: OpenSpool, octets: int
 ) -> None:
     """Half-written is invisible: no row, no count, and at the next start no file."""
     run_and_kill(store, "die-before-commit", octets)
@@ -59,7 +59,8 @@ async def test_killed_before_the_commit(
     assert store.litter() == set()
 
 
-async def test_killed_between_file_and_row(store: SqliteStore, open_spool: OpenSpool) -> None:
+@ON_SQLITE
+async def test_killed_between_file_and_row(store: SpoolEngine, open_spool: OpenSpool) -> None:
     """A large content whose row was never written is swept away, and only such a one."""
     kept = run_and_kill(store, "admit", LARGE_OCTETS)
     run_and_kill(store, "die-before-row", LARGE_OCTETS)
@@ -70,7 +71,7 @@ async def test_killed_between_file_and_row(store: SqliteStore, open_spool: OpenS
 
 
 async def test_a_killed_worker_is_replaced(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """T5: a worker killed with leases held: another sends the mail, and knows what is doubtful."""
     spool = await open_spool()
@@ -86,7 +87,8 @@ async def test_a_killed_worker_is_replaced(
     assert (await spool.claim("main", now, 10)).letters == ()
 
 
-async def test_the_gateway_itself_was_killed(store: SqliteStore, open_spool: OpenSpool) -> None:
+@ON_SQLITE
+async def test_the_gateway_itself_was_killed(store: SpoolEngine, open_spool: OpenSpool) -> None:
     """Its successor gets the lock at once, and finds every attempt that was under way."""
     queue_id = run_and_kill(store, "admit", 10)
     run_and_kill(store, "claim")

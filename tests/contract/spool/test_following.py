@@ -13,7 +13,7 @@ from gateway.spool.bodies import LARGE_OCTETS
 from gateway.spool.protocol import Filter, NewLetter
 from gateway.spool.store import SqlSpool
 from tests.contract.spool.conftest import Admit, OpenSpool
-from tests.contract.spool.engines import SqliteStore
+from tests.contract.spool.engines import SpoolEngine
 from tests.contract.spool.test_crash import run_and_kill
 from tests.contract.spool.test_trouble import Health, first_refused
 from tests.support.builders import an_envelope
@@ -99,7 +99,7 @@ async def test_where_a_recipient_is_lost_nothing_is_written(
 
 
 async def test_decisions_in_one_transaction_do_not_disturb_each_other(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """Each caller has its own answer: one whose recipient is lost undoes nobody else's report."""
     spool = await open_spool(patience=timedelta(seconds=30))
@@ -127,7 +127,7 @@ async def test_decisions_in_one_transaction_do_not_disturb_each_other(
 
 @pytest.mark.parametrize("octets", [20_000, LARGE_OCTETS], ids=["small", "large"])
 async def test_without_room_for_the_report_the_failure_waits_too(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock, octets: int
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock, octets: int
 ) -> None:
     """T20: the outcome is recorded again when there is room, and the report has not got lost."""
     store.move_to_small_disk()
@@ -153,7 +153,7 @@ async def test_without_room_for_the_report_the_failure_waits_too(
 
 @SIZES
 async def test_killed_before_the_commit_leaves_neither(
-    store: SqliteStore, open_spool: OpenSpool, octets: int
+    store: SpoolEngine, open_spool: OpenSpool, octets: int
 ) -> None:
     """T13: no failure without its report, no report without its failure, no file without a row."""
     run_and_kill(store, "die-as-letters-fail", octets)
@@ -165,7 +165,7 @@ async def test_killed_before_the_commit_leaves_neither(
 
 @SIZES
 async def test_killed_after_the_answer_leaves_both(
-    store: SqliteStore, open_spool: OpenSpool, octets: int
+    store: SpoolEngine, open_spool: OpenSpool, octets: int
 ) -> None:
     """T13: what was told as written is."""
     report = run_and_kill(store, "fail", octets)

@@ -16,13 +16,14 @@ from gateway.spool.protocol import Filter
 from gateway.spool.schema import VERSION_TABLE
 from gateway.spool.store import SqlSpool
 from tests.contract.spool.conftest import Admit, OpenSpool
-from tests.contract.spool.engines import SqliteStore
+from tests.contract.spool.engines import ON_SQLITE, SpoolEngine, SqliteStore
 from tests.support.letters import a_letter
 from tests.support.manual_clock import ManualClock
 
 VERSION = table(VERSION_TABLE, column("version_num"))
 
 
+@ON_SQLITE
 async def test_a_second_gateway_is_refused_while_the_first_lives(
     open_spool: OpenSpool,
 ) -> None:
@@ -70,6 +71,7 @@ async def test_gateway_and_commands_write_side_by_side(
     assert len((await spool.claim("main", clock.now(), 1000)).letters) == 90
 
 
+@ON_SQLITE
 async def test_a_command_makes_no_spool(store: SqliteStore, open_spool: OpenSpool) -> None:
     """Looking at a spool that is not there says so, and leaves nothing behind."""
     with pytest.raises(SpoolUnavailable, match="there is no spool"):
@@ -77,6 +79,7 @@ async def test_a_command_makes_no_spool(store: SqliteStore, open_spool: OpenSpoo
     assert not store.path.parent.exists()
 
 
+@ON_SQLITE
 async def test_what_is_made_is_for_its_owner_alone(
     store: SqliteStore, spool: SqlSpool, clock: ManualClock, admit: Admit
 ) -> None:
@@ -89,6 +92,7 @@ async def test_what_is_made_is_for_its_owner_alone(
         assert mode == (0o700 if path.is_dir() else 0o600), path
 
 
+@ON_SQLITE
 async def test_a_database_of_something_else_is_refused_and_left_alone(
     store: SqliteStore, open_spool: OpenSpool
 ) -> None:
@@ -103,6 +107,7 @@ async def test_a_database_of_something_else_is_refused_and_left_alone(
     assert store.path.read_bytes() == before
 
 
+@ON_SQLITE
 async def test_an_empty_database_is_for_the_gateway_to_fill(
     store: SqliteStore, open_spool: OpenSpool
 ) -> None:
@@ -116,7 +121,7 @@ async def test_an_empty_database_is_for_the_gateway_to_fill(
 
 
 async def test_a_newer_version_is_refused_never_guessed(
-    store: SqliteStore, open_spool: OpenSpool
+    store: SpoolEngine, open_spool: OpenSpool
 ) -> None:
     """An older program after an upgrade says so instead of writing what it does not understand."""
     await (await open_spool()).aclose()
@@ -130,6 +135,7 @@ async def test_a_newer_version_is_refused_never_guessed(
     await open_spool()
 
 
+@ON_SQLITE
 async def test_a_file_that_is_no_database_is_refused_and_left_alone(
     store: SqliteStore, open_spool: OpenSpool
 ) -> None:
@@ -143,6 +149,7 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(
     assert store.path.read_bytes() == before
 
 
+@ON_SQLITE
 async def test_a_damaged_database_says_what_to_do(
     store: SqliteStore, open_spool: OpenSpool
 ) -> None:
@@ -170,6 +177,7 @@ async def test_urls_that_lead_nowhere(clock: ManualClock, url: str, reason: str)
         await SqlSpool.open(url, clock=clock, uncertain_after=timedelta(0), exclusive=True)
 
 
+@ON_SQLITE
 async def test_places_where_no_spool_can_be(store: SqliteStore, open_spool: OpenSpool) -> None:
     """A folder that is a file, a file that is a folder: told with the path."""
     store.path.parent.write_text("in the way")
@@ -183,7 +191,7 @@ async def test_places_where_no_spool_can_be(store: SqliteStore, open_spool: Open
     assert str(store.path) in raised.value.reason
 
 
-async def test_a_read_only_disk_is_unavailable(store: SqliteStore, open_spool: OpenSpool) -> None:
+async def test_a_read_only_disk_is_unavailable(store: SpoolEngine, open_spool: OpenSpool) -> None:
     """T1: where nothing can be written, nothing is taken; the gateway does not even start."""
     store.move_to_small_disk()
     await (await open_spool()).aclose()
@@ -193,6 +201,7 @@ async def test_a_read_only_disk_is_unavailable(store: SqliteStore, open_spool: O
     await open_spool()
 
 
+@ON_SQLITE
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 async def test_a_folder_without_rights_is_unavailable(
     store: SqliteStore, open_spool: OpenSpool, tmp_path: Path

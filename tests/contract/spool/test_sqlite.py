@@ -22,7 +22,7 @@ from gateway.spool.sqlite import SqliteEngine
 from gateway.spool.statements import Statements
 from gateway.spool.store import SqlSpool
 from tests.contract.spool.conftest import Admit
-from tests.contract.spool.engines import SqliteStore
+from tests.contract.spool.engines import ON_SQLITE, SqliteStore
 from tests.contract.spool.test_crash import PROJECT
 from tests.support.letters import a_change, a_start
 from tests.support.manual_clock import ManualClock
@@ -59,6 +59,7 @@ def traced(store: SqliteStore, tmp_path: Path, octets: int) -> list[str]:
     return found
 
 
+@ON_SQLITE
 def test_every_answer_comes_after_a_sync(store: SqliteStore, tmp_path: Path) -> None:
     """T13: kill -9 cannot show it, a power cut would: each commit is synced before its answer."""
     seen = traced(store, tmp_path, 1000)
@@ -69,6 +70,7 @@ def test_every_answer_comes_after_a_sync(store: SqliteStore, tmp_path: Path) -> 
     assert following == ["fdatasync", "answer"] * 2, "a lone letter costs one sync"
 
 
+@ON_SQLITE
 def test_a_large_content_is_durable_before_its_row(store: SqliteStore, tmp_path: Path) -> None:
     """T13: file, then its name, then the row that names it, and only then the answer."""
     seen = traced(store, tmp_path, LARGE_OCTETS)
@@ -83,6 +85,7 @@ def test_a_large_content_is_durable_before_its_row(store: SqliteStore, tmp_path:
         ]
 
 
+@ON_SQLITE
 async def test_the_queue_is_never_walked_on_a_letters_way(
     store: SqliteStore, spool: SqlSpool, clock: ManualClock, admit: Admit
 ) -> None:
@@ -219,6 +222,7 @@ def test_what_is_no_trouble_of_the_store(tmp_path: Path, error: Exception) -> No
         engine.close()
 
 
+@ON_SQLITE
 async def test_what_lies_in_the_file_is_never_a_content_for_long(
     store: SqliteStore, spool: SqlSpool, clock: ManualClock, admit: Admit
 ) -> None:

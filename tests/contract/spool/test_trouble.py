@@ -16,7 +16,7 @@ from gateway.spool.protocol import Filter, NewLetter
 from gateway.spool.schema import content, message, recipient
 from gateway.spool.store import SqlSpool
 from tests.contract.spool.conftest import Admit, OpenSpool
-from tests.contract.spool.engines import SqliteStore
+from tests.contract.spool.engines import SpoolEngine
 from tests.support.letters import CONTENT, a_change, a_letter, a_start
 from tests.support.manual_clock import ManualClock
 
@@ -47,7 +47,7 @@ async def first_refused(spool: SqlSpool, clock: ManualClock, octets: bytes) -> N
 
 @pytest.mark.parametrize("octets", [20_000, LARGE_OCTETS], ids=["small", "large"])
 async def test_a_full_disk_refuses_leaves_no_litter_and_recovers(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock, octets: int
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock, octets: int
 ) -> None:
     """T1, T20: SpoolFull and never a lie; what was taken flows on; room again, letters again."""
     store.move_to_small_disk()
@@ -72,7 +72,7 @@ async def test_a_full_disk_refuses_leaves_no_litter_and_recovers(
     assert await spool.record([a_change(before.queue_id, clock.now())]) == frozenset()
 
 
-async def test_a_full_disk_at_the_start(store: SqliteStore, open_spool: OpenSpool) -> None:
+async def test_a_full_disk_at_the_start(store: SpoolEngine, open_spool: OpenSpool) -> None:
     """T20: a gateway that cannot even make its spool says why."""
     store.move_to_small_disk()
     with store.no_room(), pytest.raises(SpoolFull):
@@ -81,7 +81,7 @@ async def test_a_full_disk_at_the_start(store: SqliteStore, open_spool: OpenSpoo
 
 
 async def test_a_locked_store_is_unavailable_until_it_is_let_go(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """T1: a commit that cannot be made is an error to its caller; nothing of it is seen later."""
     health = Health()
@@ -103,7 +103,7 @@ async def test_a_locked_store_is_unavailable_until_it_is_let_go(
 
 
 async def test_too_much_waiting_is_refused(
-    store: SqliteStore, open_spool: OpenSpool, clock: ManualClock
+    store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """A disk that stalls does not grow the process; what carries no content is still taken."""
     spool = await open_spool(patience=timedelta(seconds=30), max_waiting_octets=3 * LARGE_OCTETS)
@@ -142,7 +142,7 @@ CORRUPTIONS = {
 
 @pytest.mark.parametrize("damage", CORRUPTIONS)
 async def test_a_rotten_letter_is_held_and_the_others_flow(
-    store: SqliteStore, spool: SqlSpool, clock: ManualClock, admit: Admit, damage: str
+    store: SpoolEngine, spool: SqlSpool, clock: ManualClock, admit: Admit, damage: str
 ) -> None:
     """A letter that cannot be read stops neither the queue nor the process, and is not lost."""
     first, rotten, last = await admit(), await admit("a@x.org", "b@x.org"), await admit()
@@ -184,7 +184,7 @@ async def test_a_rotten_letter_is_held_and_the_others_flow(
 
 
 async def test_a_large_content_that_is_gone_is_told(
-    store: SqliteStore, spool: SqlSpool, clock: ManualClock, admit: Admit
+    store: SpoolEngine, spool: SqlSpool, clock: ManualClock, admit: Admit
 ) -> None:
     """A file deleted or cut by somebody else never goes out as a shorter letter."""
     gone = await admit(content=bytes(LARGE_OCTETS))

@@ -1,0 +1,226 @@
+"""
+A real PostgreSQL server for tests, installed and started by themselves.
+
+Found in this order: MAILQUAY_TEST_PG (the URL of a server where databases may be made, or the
+folder of an installation's programs), then /usr/lib/postgresql/*/bin, which `tests/system-packages`
+fills where it may. What we start listens on a socket in its own folder and on a port of the
+loopback, and ends with the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+VARIABLE = "MAILQUAY_TEST_PG"
+USER = "mailquay"
+_HOMES = Path("/usr/lib/postgresql")
+_TO_THE_LIMIT = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+class NoPostgresql(Exception):
+    """There is no PostgreSQL here; the text says why."""
+
+
+def find_programs() -> Path:
+    """
+    The folder of initdb and pg_ctl, of the newest version there is.
+
+    Raises:
+        NoPostgresql: There is none.
+    """
+    given = os.environ.get(VARIABLE, "")
+    if given.startswith("/"):
+        return Path(given)
+    found = sorted(_HOMES.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    if not found:
+        raise NoPostgresql(
+            f"PostgreSQL is not installed; {VARIABLE} may name a server or a folder of programs"
+        )
+    return found[-1].parent
+
+
+def find_server() -> PostgresqlServer | GivenServer:
+    """
+    The server that is given, else one of our own, started.
+
+    Raises:
+        NoPostgresql: There is none.
+    """
+    given = os.environ.get(VARIABLE, "")
+    if given and not given.startswith("/"):
+        return GivenServer(given)
+    server = PostgresqlServer()
+    server.start()
+    return server
+
+
+class GivenServer:
+    """A server that somebody lets us make databases on."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a fresh database, which is gone at the end."""
+        with fresh_database(self.url) as url:
+            yield url
+
+    def remove(self) -> None:
+        """It stays."""
+
+
+class PostgresqlServer:
+    """
+    A server of our own, in a folder of its own.
+
+    Args:
+        safe: Syncs as it would anywhere else; else it spares the disk.
+        options: Further settings, as `max_connections=20`.
+    """
+
+    def __init__(self, *, safe: bool = False, options: tuple[str, ...] = ()) -> None:
+        """
+        Make it; `start` must follow.
+
+        Raises:
+            NoPostgresql: It cannot be had here.
+        """
+        self._programs = find_programs()
+        self._owner = _owner()
+        # Not in pytest's folder, which its owner may not enter.
+        self.folder = Path(tempfile.mkdtemp(prefix="mailquay-pg-"))
+        self.port = _free_port()
+        if self._owner is not None:
+            os.chown(self.folder, self._owner.pw_uid, self._owner.pw_gid)
+        self._settings = [
+            f"port={self.port}",
+            "listen_addresses=127.0.0.1",
+            f"unix_socket_directories={self.folder}",
+            "log_min_messages=fatal",
+            *(() if safe else _TO_THE_LIMIT),
+            *options,
+        ]
+        self._data = self.folder / "data"
+        trusting = ("-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        self._run("initdb", "-D", str(self._data), *trusting)
+
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self.folder / "log"
+
+    @property
+    def url(self) -> str:
+        """By its socket, to a database that is none of the tests'."""
+        return f"postgresql:///postgres?host={self.folder}&port={self.port}&user={USER}"
+
+    def tcp_url(self, url: str, *, port: int = 0, user: str = USER) -> str:
+        """The same database by the loopback; `port` is that of something before the server."""
+        name = conninfo_to_dict(url)["dbname"]
+        return f"postgresql://{user}@127.0.0.1:{port or self.port}/{name}"
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        words = [word for setting in self._settings for word in ("-c", setting)]
+        self._control("start", "-l", str(self.log), "-o", " ".join(words))
+
+    def stop(self, mode: str = "fast") -> None:
+        """End it: `fast` undoes what is under way, `immediate` is a crash."""
+        self._control("stop", "-m", mode)
+
+    def remove(self) -> None:
+        """Stop it, if it runs, and delete its folder."""
+        if (self._data / "postmaster.pid").exists():
+            self.stop("immediate")
+        shutil.rmtree(self.folder)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a fresh database, which is gone at the end."""
+        with fresh_database(self.url) as url:
+            yield url
+
+    def _control(self, deed: str, *words: str) -> None:
+        self._run("pg_ctl", deed, "-w", "-t", "60", "-D", str(self._data), *words)
+
+    def _run(self, program: str, *words: str) -> None:
+        as_owner: dict[str, Any] = {}
+        if self._owner is not None:
+            ids = {"user": self._owner.pw_uid, "group": self._owner.pw_gid}
+            as_owner = {**ids, "extra_groups": ()}
+        # The server keeps what it is started with: nothing to wait for may be among it.
+        done = subprocess.run(
+            [self._programs / program, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder,
+            check=False,
+            **as_owner,
+        )
+        if done.returncode != 0:
+            said = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
+            raise NoPostgresql(f"{program} {words[0]} ended with {done.returncode}: {said}")
+
+
+@contextmanager
+def fresh_database(server: str) -> Iterator[str]:
+    """The URL of a fresh database on a server, which is gone at the end."""
+    name = f"mailquay_test_{secrets.token_hex(6)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        identifier = sql.Identifier(name)
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(identifier)
+        )
+        try:
+            yield _url_of_database(server, name)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+
+
+def execute(url: str, statement: str, values: Sequence[object] | None = None) -> list[Any]:
+    """Run a statement on a connection of its own, outside any transaction; the rows it gives."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def _url_of_database(server: str, name: str) -> str:
+    parameters = conninfo_to_dict(server)
+    parameters.pop("dbname", None)
+    return f"postgresql:///{name}?{urlencode(parameters)}"
+
+
+def _owner() -> pwd.struct_passwd | None:
+    """Whom the server runs as: ourselves, unless we are root, whom it refuses."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise NoPostgresql("PostgreSQL does not run as root, and there is nobody else")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

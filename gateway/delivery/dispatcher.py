@@ -111,14 +111,15 @@ class Dispatcher:
         """
         Whether a fresh letter of this size may be handed over without a claim.
 
-        Says no when a lane has no room or the hand-off memory is used up: the letter then waits in
-        the spool like any other. On yes the memory is taken, and `hand` or `release` must follow.
+        Says no when a lane has no room, when older letters wait for the room it has, or when the
+        hand-off memory is used up: the letter then waits in the spool like any other. On yes the
+        memory is taken, and `hand` or `release` must follow.
         """
         lanes = [self._lanes.get(name) for name in providers]
         if (
             self._stopping
             or self._hand_off_octets + octets > self._limits.hand_off_octets
-            or any(lane is None or lane.room == 0 for lane in lanes)
+            or not all(lane is not None and lane.takes_fresh for lane in lanes)
         ):
             for lane in lanes:
                 if lane is not None:
@@ -238,17 +239,18 @@ class Dispatcher:
         """Claim while there is more and room for it; look again when woken, or in a while."""
         while True:
             if lane.has_room:
-                claimed = await self._claim(lane)
+                room = lane.room
+                claimed = await self._claim(lane, room)
                 self._tell(claimed)
                 for letter in claimed.letters:
                     self._add(LetterInHand(letter, self._clock.now()))
-                lane.more_waits = bool(claimed.letters)
+                lane.more_waits = _may_be_more(claimed, room)
             if not (lane.more_waits and lane.has_room):
                 await self._wait(lane)
 
-    async def _claim(self, lane: Lane) -> Claimed:
+    async def _claim(self, lane: Lane, limit: int) -> Claimed:
         try:
-            return await self._spool.claim(lane.name, self._clock.now(), lane.room)
+            return await self._spool.claim(lane.name, self._clock.now(), limit)
         except SpoolError as error:
             log.warning("claim_failed", provider=lane.name, reason=error.reason)
             return Claimed()
@@ -262,6 +264,7 @@ class Dispatcher:
         await _event_or_time(lane.wake, seconds)
         if lane.next_due is not None and lane.next_due <= self._clock.now():
             lane.next_due = None
+            lane.more_waits = True
 
     def _add(self, in_hand: LetterInHand) -> None:
         """Put a leased letter's recipients into the lanes of their providers."""
@@ -311,6 +314,12 @@ class Dispatcher:
                 self._first_lane().add(LetterInHand(letter, self._clock.now()), letter.recipients)
             if not claimed.letters:
                 await _event_or_time(self._look_for_strays, _STRAYS_EVERY_S)
+
+
+def _may_be_more(claimed: Claimed, limit: int) -> bool:
+    """Whether a claim may have left something that is due."""
+    found = sum(len(letter.recipients) for letter in claimed.letters) + len(claimed.cut_short)
+    return found >= limit or bool(claimed.corrupt)
 
 
 async def _event_or_time(event: asyncio.Event, seconds: float) -> None:

@@ -117,6 +117,15 @@ class Lane:
         """Whether a claim is worth its cost: half of the window is free."""
         return self.room * 2 >= self._window
 
+    @property
+    def takes_fresh(self) -> bool:
+        """
+        Whether a fresh letter may come in by hand.
+
+        What waits in the spool goes first, or it would wait for as long as more comes than leaves.
+        """
+        return self.room > 0 and not self.more_waits
+
     def leases(self) -> tuple[tuple[str, int], ...]:
         """Queue id and key of every recipient in the window."""
         return tuple(self._held)

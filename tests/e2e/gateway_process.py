@@ -106,15 +106,14 @@ class GatewayProcess:
             limit=1 << 20,
         )
         begun = len(self.log)
-        self._reader = asyncio.create_task(self._read())
+        assert self._process.stderr is not None
+        self._reader = asyncio.create_task(self._read_from(self._process.stderr))
         line = await self.wait_for(lambda line: line.get("event") == "started", since=begun)
         self.smtp_port = line["smtp"]["app"]
         self.http_port = line["http"]
 
-    async def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
-        async for raw in self._process.stderr:
+    async def _read_from(self, log: asyncio.StreamReader) -> None:
+        async for raw in log:
             try:
                 self.log.append(json.loads(raw))
             except ValueError:

@@ -87,7 +87,7 @@ def parse_address(text: str) -> Address:
     local_part, at, domain = text.rpartition("@")
     if not at or not local_part or not domain:
         raise InvalidAddress("an address needs a local part, an @ and a domain")
-    if len(text.encode("utf-8", "surrogateescape")) > _MAX_OCTETS:
+    if len(text.encode("utf-8", "surrogatepass")) > _MAX_OCTETS:
         raise InvalidAddress("the address is too long")
     try:
         text.encode("utf-8")

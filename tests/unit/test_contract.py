@@ -69,6 +69,7 @@ def test_addresses_that_can_be_sent_to(text: str, addr_spec: str) -> None:
         "a" * 400 + "@example.com",
         "bob@exa\udce4mple.com",
         "b\udce4b@example.com",
+        "\ud800@example.com",
     ],
 )
 def test_what_no_command_line_may_hold_is_no_address(text: str) -> None:

@@ -84,7 +84,7 @@ def build_plain_report(report: Report) -> bytes:
 
 def _header(report: Report, content_type: str, encoding: str) -> bytes:
     """The header with the empty line behind it."""
-    date = format_datetime(report.now.replace(microsecond=0))
+    date = format_datetime(report.now)
     fields = [
         f"Received: by {report.hostname} (Mailquay) id {report.queue_id};\r\n\t{date}",
         f"From: Mail Delivery System <{report.from_}>",

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help run test check format docs lock bench clean
+.PHONY: help run test check format docs lock bench soak clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -43,6 +43,12 @@ docs: $(VENV)/dev.stamp ## render the tables of settings, metrics and capabiliti
 
 bench: $(VENV)/dev.stamp ## letters per second, beside Postfix where it can be installed
 	@$(BIN)/python -m bench
+
+ROUNDS ?= 5000
+MINUTES ?= 60
+soak: $(VENV)/dev.stamp ## kills and power cuts, at most ROUNDS=5000 of them and for MINUTES=60
+	@tests/system-packages
+	@$(BIN)/python -m tests.crash.soak --rounds $(ROUNDS) --minutes $(MINUTES)
 
 # The lock files carry hashes and no address of any package index.
 lock: $(VENV)/dev.stamp ## pin the dependencies anew

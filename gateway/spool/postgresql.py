@@ -149,7 +149,8 @@ class PostgresqlEngine:
                 raise
             if not trouble.again:
                 raise trouble.error from error
-        # Its connection had ended since it was last used.
+        # The connection had ended since it was last used, and so may have all others.
+        self._readers.dispose()
         try:
             return self._read(ask)
         except Exception as error:

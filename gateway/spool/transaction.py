@@ -179,6 +179,7 @@ class Writer:
         """Close the connection; the next transaction opens another."""
         opened, self._open = self._open, None
         if opened is not None:
+            opened[0].invalidate()  # closing undoes what is open; a ROLLBACK may reach nobody
             opened[0].close()
 
     def _begin(self) -> tuple[Connection, DBAPICursor]:

@@ -22,6 +22,7 @@ from tests.crash.accounts import Accounts, compare, missing, read_spool, under_w
 from tests.crash.disk import Disk
 from tests.crash.mortal import MortalGateway
 from tests.crash.points import POINTS
+from tests.crash.strace import injected
 from tests.e2e.gateway_process import smarthost
 from tests.support.load import Load, LoadLetter, a_load_letter
 
@@ -34,6 +35,12 @@ _FAULTS = (
     FaultKind.ERROR,
     FaultKind.DROP_BEFORE,
     FaultKind.DROP_AFTER,
+)
+FAILING_CALLS = (
+    "fsync,fdatasync:error=EIO",
+    "pwrite64:error=EIO",
+    "pwrite64:error=ENOSPC",
+    "pwrite64:error=EROFS",
 )
 _NEVER = "never%"  # the pattern of `mixed_letters`' recipients that stay put off
 
@@ -107,6 +114,16 @@ class Campaign:
         await self.gateway.begin(die_at=point, nth=nth, weaknesses=self.weaknesses)
         await self.gateway.greets()  # or dies before
         await self.gateway.ended()
+        self.rounds += 1
+
+    async def die_on_a_failing_disk(self) -> None:
+        """Let some of its calls fail from some moment on, and kill it a little later."""
+        await self.live()
+        await asyncio.sleep(self.chance.uniform(0, LONGEST_LIFE_S / 2))
+        fault = f"{self.chance.choice(FAILING_CALLS)}:when={self.chance.randint(1, 9)}+"
+        async with injected(self.gateway.pid, fault):
+            await asyncio.sleep(self.chance.uniform(0, LONGEST_LIFE_S))
+            await self.gateway.kill()
         self.rounds += 1
 
     async def lose_power(self, disk: Disk) -> None:

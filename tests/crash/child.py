@@ -18,6 +18,7 @@ import os
 import select
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _be(life: dict[str, Any]) -> None:
         serve(Path(life["config"]))
         code = 0
     except BaseException:  # noqa: BLE001 (whatever it is, the log shows it and the fork ends)
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # inside `except` there is one
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)

@@ -83,7 +83,7 @@ def _always(_arguments: tuple[Any, ...], _result: Any) -> bool:
 
 
 def _admits(arguments: tuple[Any, ...], _result: Any) -> bool:
-    return arguments[0]._counted[ACCEPTED] > 0
+    return bool(arguments[0]._counted[ACCEPTED])
 
 
 def _settles(arguments: tuple[Any, ...], _result: Any) -> bool:
@@ -117,7 +117,8 @@ def _sync_less() -> None:
 
 def _sync_no_files() -> None:
     """Large contents are written and left to the kernel; SQLite syncs by itself, past Python."""
-    os.fdatasync = os.fsync = lambda _: None
+    for name in ("fsync", "fdatasync"):
+        setattr(os, name, lambda _: None)
 
 
 def _answer_first() -> None:

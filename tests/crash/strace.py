@@ -61,6 +61,15 @@ async def attached(pid: int, *options: str) -> AsyncIterator[None]:
             process.terminate()
 
 
+@asynccontextmanager
+async def injected(pid: int, fault: str) -> AsyncIterator[None]:
+    """Let calls of a process fail; `fault` is what strace takes after `-e inject=`."""
+    calls = fault.partition(":")[0]
+    options = ("-o", os.devnull, "-e", f"trace={calls}", "-e", f"inject={fault}")
+    async with attached(pid, *options):
+        yield
+
+
 def read_calls(path: Path) -> list[Call]:
     """The calls that strace wrote with `-y -o PATH`, in the order they began."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

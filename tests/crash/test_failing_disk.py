@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.crash.accounts import Accounts
-from tests.crash.campaign import LARGE, Campaign, campaign, mixed_letters
+from tests.crash.campaign import FAILING_CALLS, LARGE, Campaign, campaign, mixed_letters
 from tests.crash.disk import Disk, filled
 from tests.crash.mortal import MortalGateway
-from tests.crash.strace import attached, reason_without
+from tests.crash.strace import injected, reason_without
 from tests.support.load import a_load_letter
 
 NO_ROOM = "no room left for letters"
@@ -44,7 +44,6 @@ async def weather(
 ) -> Accounts:
     """Let trouble come under load and go again; what is asserted holds of any trouble."""
     load, gateway = drill.load, drill.gateway
-    await drill.live()
     await load.until(lambda load: len(load.taken) >= 20)
     async with trouble:
         await load.until(lambda load: load.refusals.total() >= 20)
@@ -64,10 +63,8 @@ async def weather(
 @pytest.mark.parametrize(
     ("fault", "reply", "reason"),
     [
-        ("fsync,fdatasync:error=EIO", "451 4.3.0", FAILS),
-        ("pwrite64:error=EIO", "451 4.3.0", FAILS),
-        ("pwrite64:error=ENOSPC", "452 4.3.1", NO_ROOM),
-        ("pwrite64:error=EROFS", "451 4.3.0", FAILS),
+        (fault, "452 4.3.1", NO_ROOM) if "ENOSPC" in fault else (fault, "451 4.3.0", FAILS)
+        for fault in FAILING_CALLS
     ],
 )
 async def test_calls_that_fail_for_a_while(
@@ -75,17 +72,9 @@ async def test_calls_that_fail_for_a_while(
 ) -> None:
     """T1, T2, T20: never 250, never 5xx; afterwards mail flows by itself and nothing is lost."""
     async with campaign(tmp_path, chance) as drill:
-        trouble = injected(drill.gateway, fault)
-        books = await weather(drill, trouble, reply, reason)
+        await drill.live()
+        books = await weather(drill, injected(drill.gateway.pid, fault), reply, reason)
     books.check()
-
-
-@asynccontextmanager
-async def injected(gateway: MortalGateway, fault: str) -> AsyncIterator[None]:
-    calls = fault.partition(":")[0]
-    options = ("-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={fault}")
-    async with attached(gateway.pid, *options):
-        yield
 
 
 @pytest.mark.parametrize("octets", [100, LARGE], ids=["rows", "files"])
@@ -96,6 +85,7 @@ async def test_disk_full_for_a_while(
     letters = mixed_letters(large_every=1 if octets == LARGE else 10**9)
     spool = {"url": f"sqlite:///{small}/spool.db"}
     async with campaign(tmp_path, chance, letters=letters, sessions=4, spool=spool) as drill:
+        await drill.live()
         books = await weather(drill, full(small), "452 4.3.1", NO_ROOM)
     books.check()
 

@@ -10,6 +10,7 @@ import random
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def test_every_point_has_its_scenario() -> None:
 )
 async def test_killed_at(tmp_path: Path, chance: random.Random, point: str, octets: int) -> None:
     """T2, T5, T13: the letter arrives, a second copy only where the table says so, and told."""
-    claimed = {"delivery": {"hand_off_memory": 1}} if "claim" in point else {}
+    claimed: dict[str, Any] = {"delivery": {"hand_off_memory": 1}} if "claim" in point else {}
     letters = iter([a_load_letter(1, octets=octets)])
     async with campaign(tmp_path, chance, letters=letters, sessions=1, **claimed) as drill:
         await drill.gateway.begin(die_at=point)

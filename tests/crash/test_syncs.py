@@ -11,10 +11,11 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ from tests.support.load import a_load_letter
 pytestmark = pytest.mark.skipif(bool(reason_without()), reason=reason_without() or "-")
 
 SYNCS = ("fsync", "fdatasync")
-Step = Callable[[Campaign], Awaitable[None]]
+Step = Callable[[Campaign], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ async def idle(
     folder: Path, chance: random.Random, spool: Path | None = None
 ) -> AsyncIterator[Campaign]:
     """A gateway that has nothing to do yet, its spool in a folder of its own."""
-    config = {"spool": {"url": f"sqlite:///{spool or folder}/spool.db"}}
+    config: dict[str, Any] = {"spool": {"url": f"sqlite:///{spool or folder}/spool.db"}}
     async with campaign(folder, chance, letters=iter(()), sessions=0, **config) as drill:
         await drill.live()
         yield drill

@@ -14,8 +14,9 @@ from gateway.clock import SystemClock
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits
 from gateway.delivery.report_rules import ReportRules
 from gateway.delivery.reporter import Reporter
-from gateway.domain.events import AttemptEnded, Event
+from gateway.domain.events import AttemptEnded, Event, SenderTold
 from gateway.domain.lifecycle import State
+from gateway.domain.notification import Action
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import Route
 from gateway.planner import Planner
@@ -40,9 +41,11 @@ class Delivery:
 
     spool: SqlSpool
     clock: SystemClock
+    url: str
     events: list[Event] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     dispatcher: Dispatcher | None = None
+    planner: Planner | None = None
 
     def see(self, event: Event) -> None:
         self.events.append(event)
@@ -58,7 +61,7 @@ class Delivery:
         rules: ReportRules = RULES,
     ) -> None:
         names = tuple(provider.name for provider in providers)
-        planner = Planner(
+        planner = self.planner = Planner(
             routes or (Route("default", names),),
             {provider.name: provider.capabilities for provider in providers},
         )
@@ -83,10 +86,11 @@ class Delivery:
         provider: str = "main",
         envelope: Envelope | None = None,
         content: bytes = b"",
+        age: timedelta = timedelta(0),
     ) -> str:
         """Put a letter into the spool, not leased: the dispatcher finds it."""
         envelope = envelope or an_envelope(*recipients)
-        now = self.clock.now()
+        now = self.clock.now() - age
         queue_id = self.spool.new_queue_id(now)
         await self.spool.admit(
             NewLetter(
@@ -117,6 +121,14 @@ class Delivery:
             if isinstance(event, AttemptEnded) and state in (None, event.state)
         ]
 
+    def told(self, *actions: Action) -> list[SenderTold]:
+        """What senders were told or not, of these actions or of any."""
+        return [
+            event
+            for event in self.events
+            if isinstance(event, SenderTold) and event.action in (actions or tuple(Action))
+        ]
+
     async def rows(self) -> tuple[Listed, ...]:
         return await self.spool.list(Filter(states=frozenset(State)), 10_000)
 
@@ -124,14 +136,15 @@ class Delivery:
 @pytest.fixture
 async def delivery(tmp_path: Path) -> AsyncIterator[Delivery]:
     clock = SystemClock()
+    url = f"sqlite:///{tmp_path}/spool.db"
     spool = await SqlSpool.open(
-        f"sqlite:///{tmp_path}/spool.db",
+        url,
         clock=clock,
         uncertain_after=QUICK.uncertain_after,
         lease=timedelta(minutes=5),
         exclusive=True,
     )
-    under_test = Delivery(spool, clock)
+    under_test = Delivery(spool, clock, url)
     try:
         yield under_test
     finally:

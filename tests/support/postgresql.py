@@ -23,11 +23,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 VARIABLE = "MAILQUAY_TEST_PG"
 USER = "mailquay"
+GUARDED = "guarded"  # members of this role, once it is there, need their passwords on the loopback
 _HOMES = Path("/usr/lib/postgresql")
 _TO_THE_LIMIT = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
@@ -119,6 +119,9 @@ class PostgresqlServer:
         self._data = self.folder / "data"
         trusting = ("-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
         self._run("initdb", "-D", str(self._data), *trusting)
+        rules = self._data / "pg_hba.conf"
+        guarded = f"host all +{GUARDED} 127.0.0.1/32 scram-sha-256\n"
+        rules.write_text(guarded + rules.read_text())
 
     @property
     def log(self) -> Path:
@@ -183,15 +186,11 @@ class PostgresqlServer:
 def fresh_database(server: str) -> Iterator[str]:
     """The URL of a fresh database on a server, which is gone at the end."""
     name = f"mailquay_test_{secrets.token_hex(6)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        identifier = sql.Identifier(name)
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(identifier)
-        )
-        try:
-            yield _url_of_database(server, name)
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+    execute(server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+    try:
+        yield _url_of_database(server, name)
+    finally:
+        execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def execute(url: str, statement: str, values: Sequence[object] | None = None) -> list[Any]:

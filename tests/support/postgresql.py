@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -29,6 +28,8 @@ VARIABLE = "MAILQUAY_TEST_PG"
 USER = "mailquay"
 GUARDED = "guarded"  # members of this role, once it is there, need their passwords on the loopback
 _HOMES = Path("/usr/lib/postgresql")
+# Waits until whoever made the server closes its input, or is gone.
+_KEEPER = 'read -r _; cd /; "$1" stop -m immediate -D "$2/data"; rm -rf "$2"'
 _TO_THE_LIMIT = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
@@ -102,12 +103,14 @@ class PostgresqlServer:
             NoPostgresql: It cannot be had here.
         """
         self._programs = find_programs()
-        self._owner = _owner()
+        self._as_owner: dict[str, Any] = {}
         # Not in pytest's folder, which its owner may not enter.
         self.folder = Path(tempfile.mkdtemp(prefix="mailquay-pg-"))
         self.port = _free_port()
-        if self._owner is not None:
-            os.chown(self.folder, self._owner.pw_uid, self._owner.pw_gid)
+        if (owner := _owner()) is not None:
+            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+            ids = {"user": owner.pw_uid, "group": owner.pw_gid}
+            self._as_owner = {**ids, "extra_groups": ()}
         self._settings = [
             f"port={self.port}",
             "listen_addresses=127.0.0.1",
@@ -117,11 +120,19 @@ class PostgresqlServer:
             *options,
         ]
         self._data = self.folder / "data"
-        trusting = ("-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-        self._run("initdb", "-D", str(self._data), *trusting)
-        rules = self._data / "pg_hba.conf"
-        guarded = f"host all +{GUARDED} 127.0.0.1/32 scram-sha-256\n"
-        rules.write_text(guarded + rules.read_text())
+        self._keeper = subprocess.Popen(
+            ["/bin/sh", "-c", _KEEPER, "keeper", self._programs / "pg_ctl", self.folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **self._as_owner,
+        )
+        try:
+            self._initialise()
+        except BaseException:
+            self.remove()
+            raise
 
     @property
     def log(self) -> Path:
@@ -148,10 +159,8 @@ class PostgresqlServer:
         self._control("stop", "-m", mode)
 
     def remove(self) -> None:
-        """Stop it, if it runs, and delete its folder."""
-        if (self._data / "postmaster.pid").exists():
-            self.stop("immediate")
-        shutil.rmtree(self.folder)
+        """Stop it, if it runs, and delete its folder; happens too when the tests are killed."""
+        self._keeper.communicate()
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -159,14 +168,17 @@ class PostgresqlServer:
         with fresh_database(self.url) as url:
             yield url
 
+    def _initialise(self) -> None:
+        trusting = ("-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        self._run("initdb", "-D", str(self._data), *trusting)
+        rules = self._data / "pg_hba.conf"
+        guarded = f"host all +{GUARDED} 127.0.0.1/32 scram-sha-256\n"
+        rules.write_text(guarded + rules.read_text())
+
     def _control(self, deed: str, *words: str) -> None:
         self._run("pg_ctl", deed, "-w", "-t", "60", "-D", str(self._data), *words)
 
     def _run(self, program: str, *words: str) -> None:
-        as_owner: dict[str, Any] = {}
-        if self._owner is not None:
-            ids = {"user": self._owner.pw_uid, "group": self._owner.pw_gid}
-            as_owner = {**ids, "extra_groups": ()}
         # The server keeps what it is started with: nothing to wait for may be among it.
         done = subprocess.run(
             [self._programs / program, *words],
@@ -175,7 +187,7 @@ class PostgresqlServer:
             stderr=subprocess.DEVNULL,
             cwd=self.folder,
             check=False,
-            **as_owner,
+            **self._as_owner,
         )
         if done.returncode != 0:
             said = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""

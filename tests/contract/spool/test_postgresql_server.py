@@ -198,8 +198,9 @@ async def test_a_server_that_says_nothing_is_not_waited_for(
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
     try:
-        assert await spool.content(letter.queue_id) == letter.content
-        await spool.admit(a_letter(spool, clock.now()))  # nothing had begun on the old connection
+        async with asyncio.timeout(5):
+            assert await spool.content(letter.queue_id) == letter.content
+            await spool.admit(a_letter(spool, clock.now()))  # nothing had begun where it was silent
         assert len(sessions(store)) > len(frozen)
     finally:
         for pid in frozen:
@@ -225,7 +226,8 @@ async def test_a_gateway_that_stands_still_in_a_transaction_keeps_no_rows(
         connection.exec_driver_sql("SELECT 1 FROM recipient FOR UPDATE")
         other = await open_spool()
         assert (await other.claim("main", clock.now(), 1)).letters == ()
-        await asyncio.to_thread(execute, store.url, "SELECT 1 FROM recipient FOR UPDATE")
+        wait = "SET lock_timeout = '20s'; SELECT 1 FROM recipient FOR UPDATE"
+        await asyncio.to_thread(execute, store.url, wait)
         (claimed,) = (await other.claim("main", clock.now(), 1)).letters
         assert claimed.queue_id == letter.queue_id
         connection.invalidate()

@@ -1,5 +1,5 @@
 """
-The composition root: the only place that knows every class. Starts, drains, stops.
+The gateway as a whole: starts, reloads, drains, stops.
 
 Order is the promise's: what keeps letters starts before what takes them, and stops after it.
 """
@@ -8,129 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import random
-import signal
-from collections.abc import Callable, Mapping
 
 import structlog
-from prometheus_client import Counter
 
+from gateway.app.parts import (
+    build_providers,
+    front_door_rules,
+    listener_specs,
+    open_spool,
+    report_gaps,
+    report_rules,
+    timeouts,
+)
+from gateway.app.sessions import SessionCounts
 from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
-from gateway.delivery.report_rules import ReportRules, gaps, mta_name
 from gateway.delivery.reporter import Reporter
 from gateway.domain.events import Event
-from gateway.errors import ConfigError, SpoolError
+from gateway.errors import SpoolError
 from gateway.ingress import replies
 from gateway.ingress.intake import SpoolingIntake
-from gateway.ingress.policy import FrontDoorRules
-from gateway.ingress.server import FrontDoor, ListenerSpec
-from gateway.ingress.submission import Reply
+from gateway.ingress.server import FrontDoor
 from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
 from gateway.observe.status import Status
 from gateway.planner import Planner
-from gateway.spool.batcher import OnCommit, OnHealth
 from gateway.spool.store import SqlSpool
 from gateway.web.server import WebServer, build_app
-from providers.contract.address import parse_address
 from providers.contract.capabilities import ProviderCapabilities
-from providers.contract.errors import ProviderConfigError
-from providers.contract.provider import ProbeResult, Provider
-from providers.registry import PROVIDERS
-from providers.settings import ProviderSettings
+from providers.contract.provider import Provider
 
 log = structlog.get_logger("gateway")
 
 _DRAIN_WITHIN_S = 20.0
 _PURGE_EVERY_S = 600.0
-
-
-def build_providers(
-    settings: Settings, kept: Mapping[str, Provider] | None = None
-) -> dict[str, Provider]:
-    """
-    The configured providers by name, in the order written; no connection is made.
-
-    Args:
-        settings: The configuration.
-        kept: Providers that run already and whose settings are the same: they are taken over.
-
-    Raises:
-        ProviderConfigError: Settings that only turn out wrong when used, as a missing CA file.
-    """
-    clock, running = SystemClock(), kept or {}
-    return {
-        name: running.get(name)
-        or PROVIDERS[given.kind].build(name, _introduced(given, settings.hostname), clock)
-        for name, given in settings.providers.items()
-    }
-
-
-def _introduced(given: ProviderSettings, hostname: str) -> ProviderSettings:
-    """The same settings, with our name where they ask for one and the operator gave none."""
-    if "hostname" in type(given).model_fields and "hostname" not in given.model_fields_set:
-        return given.model_copy(update={"hostname": hostname})
-    return given
-
-
-async def probe_all(settings: Settings) -> dict[str, ProbeResult]:
-    """Ask every provider whether it is there and takes our credentials; nothing is sent."""
-    providers = build_providers(settings)
-    try:
-        results = await asyncio.gather(*(provider.probe() for provider in providers.values()))
-    finally:
-        await asyncio.gather(*(provider.aclose() for provider in providers.values()))
-    return dict(zip(providers, results, strict=True))
-
-
-def report_rules(settings: Settings) -> ReportRules:
-    """How senders are told, as plain values."""
-    bounces = settings.bounces
-    hosts = {name: getattr(given, "host", "") for name, given in settings.providers.items()}
-    return ReportRules(
-        hostname=settings.hostname,
-        from_=parse_address(bounces.from_) if bounces.from_ else None,
-        delay_warning=bounces.delay_warning,
-        return_octets=bounces.return_content,
-        postmaster=parse_address(bounces.postmaster) if bounces.postmaster else None,
-        per_sender=bounces.per_sender,
-        total=bounces.total,
-        remote_mtas={name: mta_name(host) for name, host in hosts.items() if host},
-    )
-
-
-def report_gaps(settings: Settings, providers: Mapping[str, Provider]) -> tuple[str, ...]:
-    """Why reports may never reach their senders, a line for each thing to mend."""
-    capabilities = {name: provider.capabilities for name, provider in providers.items()}
-    return gaps(settings.effective_routes(), capabilities, report_rules(settings))
-
-
-async def open_spool(
-    settings: Settings,
-    *,
-    exclusive: bool,
-    on_commit: OnCommit | None = None,
-    on_health: OnHealth | None = None,
-) -> SqlSpool:
-    """
-    The configured spool; `exclusive` is for the daemon, commands look in beside it.
-
-    Raises:
-        SpoolError: It cannot be opened, is not ours, or another daemon has it.
-    """
-    return await SqlSpool.open(
-        settings.spool.url,
-        password=settings.spool.password,
-        clock=SystemClock(),
-        uncertain_after=settings.retry.uncertain_after,
-        lease=settings.spool.lease,
-        exclusive=exclusive,
-        on_commit=on_commit,
-        on_health=on_health,
-    )
 
 
 class Gateway:
@@ -234,7 +147,7 @@ class Gateway:
         self._planner.reconfigure(settings.effective_routes(), self._capabilities())
         self._reporter.reconfigure(report_rules(settings))
         await self._dispatcher.reconfigure(
-            self._providers, settings.retry.schedule(), _timeouts(settings)
+            self._providers, settings.retry.schedule(), timeouts(settings)
         )
         restart = [
             name
@@ -271,7 +184,7 @@ class Gateway:
             planner=self._planner,
             reporter=self._reporter,
             schedule=settings.retry.schedule(),
-            timeouts=_timeouts(settings),
+            timeouts=timeouts(settings),
             clock=self._clock,
             chance=random.random,
             emit=self._see,
@@ -284,7 +197,6 @@ class Gateway:
         )
 
     def _front_door(self, spool: SqlSpool, dispatcher: Dispatcher) -> FrontDoor:
-        smtp = self._settings.smtp
         intake = SpoolingIntake(
             spool=spool,
             planner=self._planner,
@@ -293,18 +205,12 @@ class Gateway:
             clock=self._clock,
             emit=self._see,
         )
-        rules = FrontDoorRules(
-            hostname=self._settings.hostname,
-            networks=tuple(ipaddress.ip_network(text) for text in smtp.networks),
-            max_message_size=smtp.max_message_size,
-            max_recipients=smtp.max_recipients,
-            max_connections=smtp.max_connections,
-            max_memory=smtp.max_memory,
-            command_timeout_s=smtp.command_timeout.total_seconds(),
-            data_timeout_s=smtp.data_timeout.total_seconds(),
+        return FrontDoor(
+            front_door_rules(self._settings),
+            intake,
+            listener_specs(self._settings),
+            SessionCounts(self.metrics),
         )
-        specs = tuple(ListenerSpec(x.name, x.host, x.port) for x in smtp.listeners)
-        return FrontDoor(rules, intake, specs, _SessionCounts(self.metrics))
 
     def _see(self, event: Event) -> None:
         self.metrics.see(event)
@@ -328,86 +234,8 @@ class Gateway:
         await asyncio.gather(*self._background, return_exceptions=True)
 
 
-class _SessionCounts:
-    """What SMTP sessions do, as metrics; a letter has five replies, so their series are kept."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._series: dict[tuple[str, int, str], Counter] = {}
-
-    def connected(self, listener: str) -> None:
-        self._metrics.smtp_sessions.labels(listener).inc()
-        self._metrics.smtp_connections.labels(listener).inc()
-
-    def disconnected(self, listener: str) -> None:
-        self._metrics.smtp_connections.labels(listener).dec()
-
-    def replied(self, listener: str, reply: Reply) -> None:
-        key = (listener, reply.code // 100, reply.reason)
-        series = self._series.get(key)
-        if series is None:
-            labels = (listener, f"{key[1]}xx", reply.reason)
-            series = self._series[key] = self._metrics.smtp_replies.labels(*labels)
-        series.inc()
-
-
 def _tell_health(reason: str | None) -> None:
     if reason is None:
         log.info("spool_healthy")
     else:
         log.error("spool_unhealthy", reason=reason)
-
-
-def _timeouts(settings: Settings) -> dict[str, float]:
-    return {name: given.timeout.total_seconds() for name, given in settings.providers.items()}
-
-
-async def run_until_stopped(
-    settings: Settings,
-    *,
-    started: Callable[[Gateway], None] | None = None,
-    read_again: Callable[[], Settings] | None = None,
-) -> None:
-    """
-    Run a gateway in this loop until SIGTERM or SIGINT, then drain; SIGHUP reloads.
-
-    Args:
-        settings: Its configuration.
-        started: Called when letters can come in.
-        read_again: Reads the configuration anew; may raise `ConfigError`, and nothing changes then.
-
-    Raises:
-        SpoolError, ProviderConfigError, OSError: It cannot start; see `Gateway.start`.
-    """
-    stop, hang_up = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, hang_up.set)
-    gateway = Gateway(settings)
-    await gateway.start()
-    log.info("started", smtp=gateway.smtp_ports, http=gateway.http_port)
-    if started is not None:
-        started(gateway)
-    reloading = asyncio.create_task(_reload_on(hang_up, gateway, read_again), name="reload")
-    await stop.wait()
-    reloading.cancel()
-    log.info("draining")
-    await gateway.stop()
-    log.info("stopped")
-
-
-async def _reload_on(
-    hang_up: asyncio.Event, gateway: Gateway, read_again: Callable[[], Settings] | None
-) -> None:
-    while True:
-        await hang_up.wait()
-        hang_up.clear()
-        if read_again is None:
-            continue
-        try:
-            await gateway.reload(await asyncio.to_thread(read_again))
-        except ConfigError as error:
-            log.warning("not_reloaded", problems=list(error.problems))
-        except ProviderConfigError as error:
-            log.warning("not_reloaded", problems=[str(error)])

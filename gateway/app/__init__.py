@@ -1,0 +1,19 @@
+"""
+The composition root: the only place that knows every class. Starts, drains, stops.
+
+`parts` makes parts from settings, `gateway` puts them together in the order of the promise, and
+`running` gives that a process with its signals. Met by `cli` alone.
+"""
+
+from gateway.app.gateway import Gateway
+from gateway.app.parts import build_providers, open_spool, probe_all, report_gaps
+from gateway.app.running import run_until_stopped
+
+__all__ = [
+    "Gateway",
+    "build_providers",
+    "open_spool",
+    "probe_all",
+    "report_gaps",
+    "run_until_stopped",
+]

@@ -1,0 +1,131 @@
+"""
+From settings to parts: each function makes one plain value or one part from the configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Mapping
+
+from gateway.clock import SystemClock
+from gateway.config import Settings
+from gateway.delivery.report_rules import ReportRules, gaps, mta_name
+from gateway.ingress.policy import FrontDoorRules
+from gateway.ingress.server import ListenerSpec
+from gateway.spool.batcher import OnCommit, OnHealth
+from gateway.spool.store import SqlSpool
+from providers.contract.address import parse_address
+from providers.contract.provider import ProbeResult, Provider
+from providers.registry import PROVIDERS
+from providers.settings import ProviderSettings
+
+
+def build_providers(
+    settings: Settings, kept: Mapping[str, Provider] | None = None
+) -> dict[str, Provider]:
+    """
+    The configured providers by name, in the order written; no connection is made.
+
+    Args:
+        settings: The configuration.
+        kept: Providers that run already and whose settings are the same: they are taken over.
+
+    Raises:
+        ProviderConfigError: Settings that only turn out wrong when used, as a missing CA file.
+    """
+    clock, running = SystemClock(), kept or {}
+    return {
+        name: running.get(name)
+        or PROVIDERS[given.kind].build(name, _introduced(given, settings.hostname), clock)
+        for name, given in settings.providers.items()
+    }
+
+
+def _introduced(given: ProviderSettings, hostname: str) -> ProviderSettings:
+    """The same settings, with our name where they ask for one and the operator gave none."""
+    if "hostname" in type(given).model_fields and "hostname" not in given.model_fields_set:
+        return given.model_copy(update={"hostname": hostname})
+    return given
+
+
+async def probe_all(settings: Settings) -> dict[str, ProbeResult]:
+    """Ask every provider whether it is there and takes our credentials; nothing is sent."""
+    providers = build_providers(settings)
+    try:
+        results = await asyncio.gather(*(provider.probe() for provider in providers.values()))
+    finally:
+        await asyncio.gather(*(provider.aclose() for provider in providers.values()))
+    return dict(zip(providers, results, strict=True))
+
+
+def report_rules(settings: Settings) -> ReportRules:
+    """How senders are told, as plain values."""
+    bounces = settings.bounces
+    hosts = {name: getattr(given, "host", "") for name, given in settings.providers.items()}
+    return ReportRules(
+        hostname=settings.hostname,
+        from_=parse_address(bounces.from_) if bounces.from_ else None,
+        delay_warning=bounces.delay_warning,
+        return_octets=bounces.return_content,
+        postmaster=parse_address(bounces.postmaster) if bounces.postmaster else None,
+        per_sender=bounces.per_sender,
+        total=bounces.total,
+        remote_mtas={name: mta_name(host) for name, host in hosts.items() if host},
+    )
+
+
+def report_gaps(settings: Settings, providers: Mapping[str, Provider]) -> tuple[str, ...]:
+    """Why reports may never reach their senders, a line for each thing to mend."""
+    capabilities = {name: provider.capabilities for name, provider in providers.items()}
+    return gaps(settings.effective_routes(), capabilities, report_rules(settings))
+
+
+async def open_spool(
+    settings: Settings,
+    *,
+    exclusive: bool,
+    on_commit: OnCommit | None = None,
+    on_health: OnHealth | None = None,
+) -> SqlSpool:
+    """
+    The configured spool; `exclusive` is for the daemon, commands look in beside it.
+
+    Raises:
+        SpoolError: It cannot be opened, is not ours, or another daemon has it.
+    """
+    return await SqlSpool.open(
+        settings.spool.url,
+        password=settings.spool.password,
+        clock=SystemClock(),
+        uncertain_after=settings.retry.uncertain_after,
+        lease=settings.spool.lease,
+        exclusive=exclusive,
+        on_commit=on_commit,
+        on_health=on_health,
+    )
+
+
+def front_door_rules(settings: Settings) -> FrontDoorRules:
+    """The front door's rules as plain values."""
+    smtp = settings.smtp
+    return FrontDoorRules(
+        hostname=settings.hostname,
+        networks=tuple(ipaddress.ip_network(text) for text in smtp.networks),
+        max_message_size=smtp.max_message_size,
+        max_recipients=smtp.max_recipients,
+        max_connections=smtp.max_connections,
+        max_memory=smtp.max_memory,
+        command_timeout_s=smtp.command_timeout.total_seconds(),
+        data_timeout_s=smtp.data_timeout.total_seconds(),
+    )
+
+
+def listener_specs(settings: Settings) -> tuple[ListenerSpec, ...]:
+    """Where the front door listens."""
+    return tuple(ListenerSpec(x.name, x.host, x.port) for x in settings.smtp.listeners)
+
+
+def timeouts(settings: Settings) -> dict[str, float]:
+    """Seconds that a call to each provider may take."""
+    return {name: given.timeout.total_seconds() for name, given in settings.providers.items()}

@@ -1,0 +1,69 @@
+"""
+A gateway as a process: runs until a signal says stop, reads its configuration again on SIGHUP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import structlog
+
+from gateway.app.gateway import Gateway
+from gateway.config import Settings
+from gateway.errors import ConfigError
+from providers.contract.errors import ProviderConfigError
+
+log = structlog.get_logger("gateway")
+
+
+async def run_until_stopped(
+    settings: Settings,
+    *,
+    started: Callable[[Gateway], None] | None = None,
+    read_again: Callable[[], Settings] | None = None,
+) -> None:
+    """
+    Run a gateway in this loop until SIGTERM or SIGINT, then drain; SIGHUP reloads.
+
+    Args:
+        settings: Its configuration.
+        started: Called when letters can come in.
+        read_again: Reads the configuration anew; may raise `ConfigError`, and nothing changes then.
+
+    Raises:
+        SpoolError, ProviderConfigError, OSError: It cannot start; see `Gateway.start`.
+    """
+    stop, hang_up = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+    gateway = Gateway(settings)
+    await gateway.start()
+    log.info("started", smtp=gateway.smtp_ports, http=gateway.http_port)
+    if started is not None:
+        started(gateway)
+    reloading = asyncio.create_task(_reload_on(hang_up, gateway, read_again), name="reload")
+    await stop.wait()
+    reloading.cancel()
+    log.info("draining")
+    await gateway.stop()
+    log.info("stopped")
+
+
+async def _reload_on(
+    hang_up: asyncio.Event, gateway: Gateway, read_again: Callable[[], Settings] | None
+) -> None:
+    while True:
+        await hang_up.wait()
+        hang_up.clear()
+        if read_again is None:
+            continue
+        try:
+            await gateway.reload(await asyncio.to_thread(read_again))
+        except ConfigError as error:
+            log.warning("not_reloaded", problems=list(error.problems))
+        except ProviderConfigError as error:
+            log.warning("not_reloaded", problems=[str(error)])

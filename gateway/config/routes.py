@@ -1,0 +1,80 @@
+"""
+Settings of which letters leave by which providers: `routes`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from gateway.config.fields import Words, checked_name
+from gateway.domain.routing import Condition, Fidelity, OnThrottled, OnUncertain, Route
+from providers.contract.address import InvalidAddress, parse_address
+from providers.settings import Size, StrictModel
+
+
+class WhenSettings(StrictModel):
+    """When a route applies: every key given must hold, one of its values suffices."""
+
+    sender: Words = Field(default=(), description="Reverse-paths.")
+    sender_domain: Words = Field(default=(), description="Domains of the reverse-path.")
+    recipient_domain: Words = Field(default=(), description="Domains of the recipient.")
+    listener: Words = Field(default=(), description="Names of listeners.")
+    size_over: Size | None = Field(default=None, description="Letters larger than this.")
+    has_attachments: bool | None = Field(default=None, description="Whether files are attached.")
+
+    @field_validator("sender")
+    @classmethod
+    def _senders_are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(parse_address(text).folded for text in value)
+        except InvalidAddress as error:
+            raise ValueError(str(error)) from None
+
+    def condition(self) -> Condition:
+        """The same as a plain value."""
+        return Condition(
+            senders=frozenset(self.sender),
+            sender_domains=frozenset(map(str.lower, self.sender_domain)),
+            recipient_domains=frozenset(map(str.lower, self.recipient_domain)),
+            listeners=frozenset(self.listener),
+            size_over=self.size_over,
+            has_attachments=self.has_attachments,
+        )
+
+
+class RouteSettings(StrictModel):
+    """A way for letters."""
+
+    name: str = Field(description="Its name in logs and `explain`.")
+    when: WhenSettings = Field(default=WhenSettings(), description="Which letters take it.")
+    providers: Words = Field(min_length=1, description="Who carries them, in this order.")
+    mode: Literal["queue"] = Field(default="queue", description="Only `queue` so far.")
+    fidelity: Fidelity = Field(
+        default=Fidelity.FAITHFUL, description="How much of a letter is guarded against loss."
+    )
+    on_uncertain: OnUncertain = Field(
+        default=OnUncertain.RETRY, description="What to do when the answer was lost."
+    )
+    on_throttled: OnThrottled = Field(
+        default=OnThrottled.WAIT, description="What to do when a provider is too busy."
+    )
+
+    _name_is_plain = field_validator("name")(checked_name)
+
+    @model_validator(mode="after")
+    def _providers_are_distinct(self) -> Self:
+        self.route()
+        return self
+
+    def route(self) -> Route:
+        """The same as a plain value."""
+        return Route(
+            name=self.name,
+            providers=self.providers,
+            condition=self.when.condition(),
+            fidelity=self.fidelity,
+            on_uncertain=self.on_uncertain,
+            on_throttled=self.on_throttled,
+        )

@@ -38,7 +38,10 @@ class OnThrottled(StrEnum):
     FAIL_OVER = "failover"  # the next provider gets it at once
 
 
-_INDISPENSABLE = frozenset({Part.SIZE, Part.SMTPUTF8})
+# Without template, list or time it would be another letter, to others, or now.
+_INDISPENSABLE = frozenset(
+    {Part.SIZE, Part.SMTPUTF8, Part.TEMPLATE, Part.MAILING_LIST, Part.SCHEDULE}
+)
 _MAY_GO_WHEN_FAITHFUL = frozenset(
     {
         Part.MESSAGE_ID,
@@ -49,6 +52,9 @@ _MAY_GO_WHEN_FAITHFUL = frozenset(
         Part.TEXT_ALTERNATIVE,
         Part.OTHER_RECIPIENTS,
         Part.LIST_UNSUBSCRIBE,
+        Part.TRACKING_SWITCH,
+        Part.PAYMENT,
+        Part.TAG,
     }
 )
 

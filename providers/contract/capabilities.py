@@ -14,6 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from providers.contract.message import Needs
+from providers.contract.options import NO_OPTIONS, SendOptions
 
 
 class Part(StrEnum):
@@ -38,6 +39,12 @@ class Part(StrEnum):
     DATE = "date"
     TRACE = "trace"  # Received, Return-Path
     HEADER_FIELD = "header_field"  # anything else
+    TEMPLATE = "template"
+    MAILING_LIST = "mailing_list"
+    SCHEDULE = "schedule"
+    TRACKING_SWITCH = "tracking_switch"  # whether openings and clicks are tracked
+    PAYMENT = "payment"
+    TAG = "tag"
 
 
 _PART_OF_FIELD = {
@@ -106,8 +113,9 @@ class ProviderCapabilities:
 
     `raw_mime` says that the content travels octet for octet, and all abilities about parts and
     header fields follow from it. `passed_header_fields` says that further header fields can be
-    given along; `dropped_header_fields` names those that cannot even then. `assumed` names the
-    attributes that no document of the provider backs.
+    given along; `dropped_header_fields` names those that cannot even then. `templates` to `tags`
+    say which of a client's wishes (`SendOptions`) the provider knows. `assumed` names attributes
+    that no document of the provider backs.
     """
 
     max_recipients: int | None = None
@@ -129,17 +137,25 @@ class ProviderCapabilities:
     other_recipients: bool = False
     passed_header_fields: bool = False
     dropped_header_fields: frozenset[str] = frozenset()
+    templates: bool = False
+    mailing_lists: bool = False
+    schedules: bool = False
+    tracking_switches: bool = False
+    payments: bool = False
+    tags: bool = False
     bulk: Bulk = Bulk.NONE
     tracking: Tracking = Tracking.NONE
     message_ids: MessageIds = MessageIds.NONE
     assumed: frozenset[str] = field(default_factory=frozenset)
 
-    def shortfalls(self, needs: Needs) -> tuple[Shortfall, ...]:
+    def shortfalls(self, needs: Needs, options: SendOptions = NO_OPTIONS) -> tuple[Shortfall, ...]:
         """All that would be lost of a letter, or that stands in its way; empty: it is carried."""
         found = list(self._limits(needs))
         if not self.raw_mime:
             found += self._parts(needs)
             found += self._fields(needs)
+        if options is not NO_OPTIONS:
+            found += self._wishes(options)
         return tuple(found)
 
     def _limits(self, needs: Needs) -> Iterator[Shortfall]:
@@ -193,3 +209,18 @@ class ProviderCapabilities:
             if not self.passed_header_fields or name in self.dropped_header_fields:
                 part = _PART_OF_FIELD.get(name, Part.HEADER_FIELD)
                 yield Shortfall(part, f"header field {name} cannot be given")
+
+    def _wishes(self, options: SendOptions) -> Iterator[Shortfall]:
+        if options.template is not None and not self.templates:
+            yield Shortfall(Part.TEMPLATE, "there are no templates")
+        if options.mailing_list is not None and not self.mailing_lists:
+            yield Shortfall(Part.MAILING_LIST, "there are no mailing lists")
+        if options.send_at is not None and not self.schedules:
+            yield Shortfall(Part.SCHEDULE, "letters cannot be sent at a later time")
+        switched = (options.track_opens, options.track_clicks) != (None, None)
+        if switched and not self.tracking_switches:
+            yield Shortfall(Part.TRACKING_SWITCH, "tracking cannot be switched for one letter")
+        if options.payment is not None and not self.payments:
+            yield Shortfall(Part.PAYMENT, "the way of payment cannot be chosen")
+        if options.tag is not None and not self.tags:
+            yield Shortfall(Part.TAG, "there are no tags")

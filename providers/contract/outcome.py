@@ -17,6 +17,7 @@ from enum import StrEnum
 from providers.contract.capabilities import Shortfall
 from providers.contract.envelope import Envelope
 from providers.contract.message import Message
+from providers.contract.options import NO_OPTIONS, SendOptions
 
 
 class Kind(StrEnum):
@@ -108,13 +109,14 @@ class DeliveryRequest:
     One attempt, as a provider gets it: no more recipients than its capabilities allow.
 
     `envelope` holds the recipients of this attempt only. `attempt` counts from 1 and is the
-    highest among them.
+    highest among them. `options` are the client's wishes that this provider declared to know.
     """
 
     queue_id: str
     envelope: Envelope
     message: Message
     attempt: int = 1
+    options: SendOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)

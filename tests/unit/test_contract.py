@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,6 +10,7 @@ from providers.contract.address import InvalidAddress, parse_address
 from providers.contract.capabilities import Part, ProviderCapabilities, Rate
 from providers.contract.envelope import Envelope, Notify, Recipient
 from providers.contract.message import Needs
+from providers.contract.options import SendOptions
 from providers.contract.outcome import (
     DeliveryOutcome,
     Kind,
@@ -170,11 +171,21 @@ RICH = Needs(
     header_fields=frozenset({"message-id", "date", "references", "received", "x-campaign"}),
 )
 
+WISHES = SendOptions(
+    track_opens=False,
+    payment="credit",
+    template="11",
+    params={"name": "Bob"},
+    mailing_list="7",
+    tag="welcome",
+    send_at=datetime(2026, 11, 23, 9, tzinfo=UTC),
+)
+
 
 def test_poorest_provider_falls_short_of_everything() -> None:
     """Each thing a letter can have is told by name, so that nothing is lost silently."""
     poorest = ProviderCapabilities(max_message_octets=1, max_attachments=0, text=False, html=False)
-    parts = {shortfall.part for shortfall in poorest.shortfalls(RICH)}
+    parts = {shortfall.part for shortfall in poorest.shortfalls(RICH, WISHES)}
     assert parts == set(Part) - {Part.TEXT}
     text_only = Needs(size=1, text=True)
     assert [s.part for s in poorest.shortfalls(text_only)] == [Part.TEXT]
@@ -199,3 +210,27 @@ def test_passed_header_fields_lack_only_those_dropped() -> None:
     )
     needs = Needs(size=1, header_fields=frozenset({"message-id", "x-campaign"}))
     assert [s.part for s in some.shortfalls(needs)] == [Part.MESSAGE_ID]
+
+
+def test_known_wishes_are_no_shortfall() -> None:
+    """A provider that knows all that a client can ask for beside the letter is not passed over."""
+    knowing = ProviderCapabilities(
+        raw_mime=True,
+        smtputf8=True,
+        null_reverse_path=True,
+        templates=True,
+        mailing_lists=True,
+        schedules=True,
+        tracking_switches=True,
+        payments=True,
+        tags=True,
+    )
+    assert knowing.shortfalls(RICH, WISHES) == ()
+
+
+def test_options_that_make_no_sense_are_not_built() -> None:
+    """Params without a template and a moment without time zone are told where they are given."""
+    with pytest.raises(ValueError, match="template"):
+        SendOptions(params={"name": "Bob"})
+    with pytest.raises(ValueError, match="time zone"):
+        SendOptions(send_at=datetime(2026, 11, 23, 9))  # noqa: DTZ001 - what is refused

@@ -1,7 +1,7 @@
 """
-Renders the tables of docs/settings.md and docs/metrics.md from the code; `make docs` runs it.
+Renders the tables of settings, metrics and capabilities from the code; `make docs` runs it.
 
-A test holds the committed files to what this prints.
+Tests hold the committed files to what this prints.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.config import ENV_PREFIX, Settings
 from gateway.ingress.replies import REASONS
 from gateway.observe.metrics import Metrics
 from providers.contract.capabilities import Rate
-from providers.registry import PROVIDERS
+from providers.registry import PROVIDERS, capabilities_table
 from providers.settings import render_duration, render_rate, render_size
 
 FOLDER = Path(__file__).parent
@@ -132,8 +132,18 @@ def _shown(value: Any, field: Any) -> str:
     return f"`{value}`"
 
 
+def with_capabilities(text: str) -> str:
+    """A page with the table of capabilities between its two marks as the code has it now."""
+    before, opening, rest = text.partition("<!-- capabilities -->\n")
+    _, closing, after = rest.partition("<!-- /capabilities -->")
+    return before + opening + capabilities_table() + closing + after
+
+
 PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+PROVIDERS_PAGE = FOLDER.parent / "providers" / "README.md"
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), encoding="utf-8")
+    text = PROVIDERS_PAGE.read_text(encoding="utf-8")
+    PROVIDERS_PAGE.write_text(with_capabilities(text), encoding="utf-8")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import check, daemon, letter, queue, sandbox
+from gateway.cli import check, daemon, letter, queue, ready, sandbox
 from gateway.cli.output import guarded
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("serve")(daemon.serve)
 app.command("demo")(daemon.demo)
 app.command("check")(check.check)
+app.command("ready")(ready.ready)
 app.command("sandbox")(sandbox.sandbox)
 app.command("send")(letter.send)
 app.command("trace")(letter.trace)

@@ -183,6 +183,23 @@ async def test_second_daemon_on_the_same_spool_is_refused(
     assert err.splitlines()[-1].startswith("mailquay: spool: ")
 
 
+async def test_ready_asks_the_running_daemon(sandbox: Sandbox, make_gateway: MakeGateway) -> None:
+    """What a container's check runs: 0 while all is well, 69 with the reason when it is not."""
+    gateway = make_gateway({"main": smarthost(sandbox)})
+    await gateway.start()
+    gateway.config["http"] = {"host": "127.0.0.1", "port": gateway.http_port}
+    gateway.config_path.write_text(json.dumps(gateway.config), encoding="utf-8")
+    assert await gateway.command("ready") == (0, "ready\n", "")
+    assert await gateway.command("ready", "--live") == (0, "live\n", "")
+    code, out, _ = await gateway.command("ready", "--json")
+    assert (code, json.loads(out)) == (0, {"ready": True, "reasons": []})
+    await gateway.stop()
+    code, out, err = await gateway.command("ready")
+    assert (code, out) == (os.EX_UNAVAILABLE, "")
+    assert err.startswith("mailquay: no answer from http://127.0.0.1:")
+    assert err.count("\n") == 1
+
+
 async def test_port_in_use_is_one_line(sandbox: Sandbox, make_gateway: MakeGateway) -> None:
     """What keeps the daemon from starting is told without a traceback."""
     gateway = make_gateway({"main": smarthost(sandbox)})

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help run test check format docs lock bench soak clean
+.PHONY: help run test check format docs lock bench soak image clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -54,6 +54,11 @@ soak: $(VENV)/dev.stamp ## kills and power cuts, at most ROUNDS=5000 of them and
 lock: $(VENV)/dev.stamp ## pin the dependencies anew
 	$(BIN)/uv pip compile -q pyproject.toml --group build --universal --generate-hashes --no-header -U -o requirements.lock
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-header -U -c requirements.lock -o requirements-dev.lock
+
+image: ## the container image, by docker, podman or buildah, whichever is here
+	@tool=$$(command -v docker || command -v podman || command -v buildah) || \
+		{ echo "docker, podman or buildah is needed" >&2; exit 69; }; \
+	"$$tool" build -t mailquay --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 
 clean: ## forget the virtual environment and the demonstration spool
 	rm -rf $(VENV) var

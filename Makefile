@@ -48,7 +48,7 @@ ROUNDS ?= 5000
 MINUTES ?= 60
 soak: $(VENV)/dev.stamp ## kills and power cuts, at most ROUNDS=5000 of them and for MINUTES=60
 	@tests/system-packages
-	@$(BIN)/python -m tests.crash.soak --rounds $(ROUNDS) --minutes $(MINUTES)
+	@$(BIN)/python -m tests.crash.soak --rounds $(ROUNDS) --minutes $(MINUTES) --figures docs/durability-figures.md
 
 # The lock files carry hashes and no address of any package index.
 lock: $(VENV)/dev.stamp ## pin the dependencies anew

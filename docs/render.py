@@ -58,6 +58,8 @@ def metrics_page() -> str:
         "",
         "Rendered from the code by `make docs`; do not edit.",
         "Every series is there at zero from the start; labels come from closed sets.",
+        "Beside them stand the process's own (`process_resident_memory_bytes`,",
+        "`process_start_time_seconds` and the like), under their usual names.",
         "",
         "| metric | type | labels | what it tells |",
         "|---|---|---|---|",

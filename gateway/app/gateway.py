@@ -19,6 +19,7 @@ from gateway.app.parts import (
     open_spool,
     report_gaps,
     report_rules,
+    spool_folder,
     timeouts,
 )
 from gateway.app.sessions import SessionCounts
@@ -97,6 +98,7 @@ class Gateway:
             metrics=self.metrics,
             clock=self._clock,
             stuck_after=settings.delivery.stuck_after,
+            folder=spool_folder(settings),
         )
         web = WebServer(
             build_app(self.metrics, status), host=settings.http.host, port=settings.http.port

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Mapping
+from pathlib import Path
 
 from gateway.clock import SystemClock
 from gateway.config import Settings
@@ -15,6 +16,7 @@ from gateway.ingress.policy import FrontDoorRules
 from gateway.ingress.server import ListenerSpec
 from gateway.spool.batcher import OnCommit, OnHealth
 from gateway.spool.store import SqlSpool
+from gateway.spool.url import parse_spool_url
 from providers.contract.address import parse_address
 from providers.contract.provider import ProbeResult, Provider
 from providers.registry import PROVIDERS
@@ -79,6 +81,12 @@ def report_gaps(settings: Settings, providers: Mapping[str, Provider]) -> tuple[
     """Why reports may never reach their senders, a line for each thing to mend."""
     capabilities = {name: provider.capabilities for name, provider in providers.items()}
     return gaps(settings.effective_routes(), capabilities, report_rules(settings))
+
+
+def spool_folder(settings: Settings) -> Path | None:
+    """Where the spool lies on our disks, if it does."""
+    url = parse_spool_url(settings.spool.url)
+    return Path(url.path).absolute().parent if url.engine == "sqlite" else None
 
 
 async def open_spool(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
 from gateway.domain.events import (
@@ -57,6 +57,7 @@ class Metrics:
         reply_reasons: Iterable[str],
     ) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._providers: set[str] = set()
         self._front_door(tuple(listeners), tuple(reply_reasons))
         self._spool()
@@ -100,6 +101,11 @@ class Metrics:
             ("provider",),
         )
         self.spool_bytes = self._gauge("spool_bytes", "What the spool takes on disk.")
+        self.spool_free_bytes = self._gauge(
+            "spool_free_bytes",
+            "Room that the spool's disk has left; NaN where the spool is on a server.",
+        )
+        self.ready = self._gauge("ready", "1 while letters can come in and leave, as /readyz says.")
         self.spool_commit_seconds = self._histogram(
             "spool_commit_seconds", "Time of one commit, its sync included.", _SECONDS
         )

@@ -8,7 +8,10 @@ readiness fail (trap T22). Keeps the last look at the spool for metrics and heal
 from __future__ import annotations
 
 import asyncio
+import math
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 from gateway.errors import SpoolError
 from gateway.observe.metrics import Metrics
@@ -27,15 +30,23 @@ class Status:
         metrics: Shown what was seen.
         clock: Time.
         stuck_after: How long a recipient may be due and untouched.
+        folder: Where the spool lies, `None` where that is a server's business.
     """
 
     def __init__(
-        self, *, spool: Spool, metrics: Metrics, clock: Clock, stuck_after: timedelta
+        self,
+        *,
+        spool: Spool,
+        metrics: Metrics,
+        clock: Clock,
+        stuck_after: timedelta,
+        folder: Path | None = None,
     ) -> None:
         self._spool = spool
         self._metrics = metrics
         self._clock = clock
         self._stuck_after = stuck_after
+        self._folder = folder
         self._stats: SpoolStats | None = None
         self._looked_at = float("-inf")
         self._looking = asyncio.Lock()
@@ -59,11 +70,16 @@ class Status:
             else:
                 self._unreadable = ""
                 self._metrics.set_stats(self._stats, now)
+            self._metrics.spool_free_bytes.set(_free_octets(self._folder))
+            self._metrics.ready.set(0 if self._reasons() else 1)
             self._looked_at = self._clock.monotonic()
 
     async def unready_reasons(self) -> tuple[str, ...]:
         """Why no mail should be sent here now; empty when all is well."""
         await self.refresh()
+        return self._reasons()
+
+    def _reasons(self) -> tuple[str, ...]:
         reasons = []
         if self._draining:
             reasons.append("draining")
@@ -78,3 +94,11 @@ class Status:
                     waited = int((now - since).total_seconds())
                     reasons.append(f"stuck: mail for {provider} is due since {waited} s, untouched")
         return tuple(reasons)
+
+
+def _free_octets(folder: Path | None) -> float:
+    """Room on a folder's disk for those who are not root; NaN where it cannot be told."""
+    try:
+        return shutil.disk_usage(folder).free if folder is not None else math.nan
+    except OSError:
+        return math.nan

@@ -194,6 +194,8 @@ async def test_readiness_fails_when_mail_is_stuck(
     )
     await gateway.start()
     assert (await gateway.get("/readyz")).status_code == 200
+    assert await gateway.metric("mailquay_ready") == 1
+    assert await gateway.metric("mailquay_spool_free_bytes") > 0
     for _ in range(3):
         await send(gateway)
     async with asyncio.timeout(10):
@@ -203,3 +205,4 @@ async def test_readiness_fails_when_mail_is_stuck(
     assert "stuck" in answer.json()["reasons"][0]
     assert (await gateway.get("/livez")).status_code == 200
     assert await gateway.metric("mailquay_oldest_due_seconds", provider="it") > 0.3
+    assert await gateway.metric("mailquay_ready") == 0

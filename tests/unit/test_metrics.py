@@ -82,9 +82,9 @@ def test_every_series_is_there_at_zero_from_the_start() -> None:
 
 
 def test_all_names_have_the_prefix_and_help() -> None:
-    """One prefix, and nothing that an operator has to guess."""
+    """One prefix but for the process's usual ones, and nothing that an operator has to guess."""
     for family in text_string_to_metric_families(a_metrics().render().decode()):
-        assert family.name.startswith("mailquay_")
+        assert family.name.startswith(("mailquay_", "process_"))
         assert family.documentation.endswith(".")
 
 

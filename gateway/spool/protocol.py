@@ -367,6 +367,48 @@ class Spool(Protocol):
         """
         ...
 
+    async def find_uncertain(
+        self, provider: str, forward_path: str, since: datetime, until: datetime
+    ) -> tuple[Listed, ...]:
+        """
+        Recipients whose answer of this provider is lost, for a sign that comes without an id.
+
+        Args:
+            provider: Who made the attempt.
+            forward_path: The whole address, in any case.
+            since: The attempt began then or later.
+            until: The attempt began then or before.
+
+        Returns:
+            All there are, the longest ago first; more than one may fit, and `content` tells them
+            apart. Walks what is not settled of this provider: fit for now and then, not for every
+            letter.
+        """
+        ...
+
+    async def settle(self, queue_id: str, key: int, outcome: DeliveryOutcome, at: datetime) -> bool:
+        """
+        Let an uncertain recipient be handed over, because the provider gave a sign that it has it.
+
+        Needs no lease: one that waits in somebody's window is taken from it, as by a command by
+        hand. One whose next attempt is on its way is left to that attempt.
+
+        Args:
+            queue_id: Of the letter.
+            key: Of the recipient.
+            outcome: An acceptance, with what is known of it. Whatever a provider tells of a letter
+                proves that it took it, a later bounce too.
+            at: When, for the story.
+
+        Returns:
+            Whether it was uncertain until now; nothing is changed where it was not.
+
+        Raises:
+            ValueError: The outcome is no acceptance.
+            UnknownQueueId: It is none.
+        """
+        ...
+
     async def renew(self, leased: Sequence[tuple[str, int]], now: datetime) -> None:
         """Keep the leases on these recipients (queue id and key), so far as they are ours."""
         ...

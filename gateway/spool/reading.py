@@ -161,6 +161,24 @@ def find_letters(connection: Connection, text: str, limit: int) -> tuple[str, ..
     return ()
 
 
+def find_uncertain(
+    connection: Connection, *, provider: str, forward_path: str, since: datetime, until: datetime
+) -> tuple[Listed, ...]:
+    """Uncertain recipients of a provider whose attempt began between two moments."""
+    query = (
+        _listed()
+        .where(
+            recipient.c.provider == provider,
+            UNSETTLED,
+            recipient.c.state == State.UNCERTAIN.value,
+            recipient.c.started_at.between(micros_from_moment(since), micros_from_moment(until)),
+            _folded(recipient.c.forward_path).in_(_written_forms(forward_path)),
+        )
+        .order_by(recipient.c.started_at, recipient.c.message_id, recipient.c.key)
+    )
+    return tuple(map(listed_from_row, connection.execute(query)))
+
+
 def read_story(connection: Connection, queue_id: str) -> Story:
     """
     All that is known of a letter.

@@ -2,8 +2,8 @@
 The spool on a SQL database: answers `protocol.Spool`.
 
 Writes go through the batcher, reads through a few threads of their own, and so nothing here blocks
-the event loop. What a write or a read does stands in `passage`, `claims`, `commands` and `reading`;
-here they are put together, and large contents find their files.
+the event loop. What a write or a read does stands in `passage`, `claims`, `commands`, `signs` and
+`reading`; here they are put together, and large contents find their files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sqlalchemy import Connection
 from gateway.domain.lifecycle import SETTLED
 from gateway.domain.queue_id import QueueIdSource
 from gateway.errors import SpoolIncompatible, SpoolUnavailable, UnknownQueueId
-from gateway.spool import commands
+from gateway.spool import commands, signs
 from gateway.spool.batcher import MAX_WAITING_OCTETS, Batcher, OnCommit, OnHealth
 from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
 from gateway.spool.claims import Claims, Wanted
@@ -44,6 +44,7 @@ from gateway.spool.protocol import (
 )
 from gateway.spool.reading import (
     find_letters,
+    find_uncertain,
     matching_after,
     purgeable_after,
     read_content,
@@ -59,6 +60,7 @@ from gateway.spool.statements import Statements
 from gateway.spool.transaction import Transaction, Writer
 from gateway.spool.url import parse_spool_url
 from providers.contract.clock import Clock
+from providers.contract.outcome import DeliveryOutcome
 
 R = TypeVar("R")
 
@@ -222,6 +224,19 @@ class SqlSpool:
             return await self._batcher.submit(self._passage.record, recordings)
         self._check_open()
         return await self._to_the_end(self._decide(recordings, letters))
+
+    async def find_uncertain(
+        self, provider: str, forward_path: str, since: datetime, until: datetime
+    ) -> tuple[Listed, ...]:
+        """Recipients whose answer is lost."""
+        ask = partial(
+            find_uncertain, provider=provider, forward_path=forward_path, since=since, until=until
+        )
+        return await self._read(ask)
+
+    async def settle(self, queue_id: str, key: int, outcome: DeliveryOutcome, at: datetime) -> bool:
+        """Let an uncertain recipient be handed over."""
+        return await self._batcher.submit(signs.settle, signs.sign(queue_id, key, outcome, at))
 
     async def renew(self, leased: Sequence[tuple[str, int]], now: datetime) -> None:
         """Keep leases."""

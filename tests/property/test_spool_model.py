@@ -24,6 +24,7 @@ from gateway.domain.lifecycle import SETTLED, State
 from gateway.errors import UnknownQueueId
 from gateway.spool.protocol import Filter
 from gateway.spool.store import SqlSpool
+from providers.contract.outcome import accepted
 from tests.support.letters import CONTENT, a_change, a_letter, a_start
 from tests.support.manual_clock import ManualClock
 
@@ -187,6 +188,27 @@ class SpoolMachine(RuleBasedStateMachine):
             self.settled[after] += after in SETTLED
         else:
             assert lost == {key}
+
+    @precondition(lambda self: self.told)
+    @rule(data=st.data(), holder=holders)
+    def a_sign(self, data: st.DataObject, holder: int) -> None:
+        (queue_id, key) = name = self.some(data)
+        told = self.told[name]
+        spool = self.spools[holder]
+        long_ago = self.now - timedelta(days=9)
+        found = self.run(
+            spool.find_uncertain(told.provider, f"R{key}@example.org", long_ago, self.now)
+        )
+        assert {(row.queue_id, row.key) for row in found} == {
+            other
+            for other, it in self.told.items()
+            if it.state is State.UNCERTAIN and it.provider == told.provider and other[1] == key
+        }
+        settled = self.run(spool.settle(queue_id, key, accepted("id-78"), self.now))
+        assert settled is (told.state is State.UNCERTAIN)
+        if settled:
+            told.let_go(State.HANDED_OVER, None)
+            self.settled[State.HANDED_OVER] += 1
 
     @rule(holder=holders)
     def renew(self, holder: int) -> None:

@@ -58,7 +58,7 @@ lock: $(VENV)/dev.stamp ## pin the dependencies anew
 image: ## the container image, by docker, podman or buildah, whichever is here
 	@tool=$$(command -v docker || command -v podman || command -v buildah) || \
 		{ echo "docker, podman or buildah is needed" >&2; exit 69; }; \
-	"$$tool" build -t mailquay --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+	BUILDAH_FORMAT=docker "$$tool" build -t mailquay --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 
 clean: ## forget the virtual environment and the demonstration spool
 	rm -rf $(VENV) var

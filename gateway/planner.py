@@ -10,12 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
-from gateway.domain.routing import Plan, Route, RouteFacts, choose_route, plan
+from gateway.domain.instructions import (
+    NO_INSTRUCTIONS,
+    Instructions,
+    Vocabulary,
+    scheduled,
+)
+from gateway.domain.routing import Plan, Route, RouteFacts, Schedule, choose_route, plan
 from providers.contract.address import Address
 from providers.contract.capabilities import ProviderCapabilities
 from providers.contract.envelope import Envelope
 from providers.contract.message import Message
+from providers.contract.options import NO_OPTIONS
 from providers.mime import needs_from, raw_needs_from
 
 
@@ -37,10 +45,21 @@ class Planner:
         self.routes = routes
         self.capabilities = capabilities
 
-    def message(self, content: bytes, envelope: Envelope) -> Message:
+    def vocabulary(self, ahead: timedelta) -> Vocabulary:
+        """What clients' instructions may speak of; no moment further ahead than this."""
+        return Vocabulary(self.capabilities.keys(), {route.name for route in self.routes}, ahead)
+
+    def message(
+        self,
+        content: bytes,
+        envelope: Envelope,
+        instructions: Instructions = NO_INSTRUCTIONS,
+    ) -> Message:
         """The letter with its needs, known as far as choosing a first provider takes."""
         scanned = Message(content, raw_needs_from(content, envelope))
-        return scanned if self._scan_suffices(scanned) else parsed_message(content, envelope)
+        if _chooses(instructions) or not self._scan_suffices(scanned):
+            return parsed_message(content, envelope)
+        return scanned
 
     def plan(
         self,
@@ -50,16 +69,38 @@ class Planner:
         forward_path: Address,
         listener: str,
         excluded: Iterable[str] = (),
+        instructions: Instructions = NO_INSTRUCTIONS,
     ) -> Plan | None:
         """
         Who may carry it to this recipient; `None` when no route's condition holds.
 
         With needs that are not complete, the first candidate is certain and the others are not.
+        A letter that has a time gets providers that can keep it until then, where its route leaves
+        that to them and one can; else the plan's options say nothing of it, and it is the gateway's
+        to keep.
         """
         needs = message.needs
         facts = RouteFacts(reverse_path, forward_path, listener, needs.size, needs.attachments > 0)
-        route = choose_route(self.routes, facts)
-        return plan(route, self.capabilities, needs, excluded) if route else None
+        route = self._route(facts, instructions)
+        if route is None:
+            return None
+        options, send_at = instructions.options, instructions.send_at
+        if send_at is not None and route.schedule is Schedule.PROVIDER:
+            kept_there = scheduled(options, send_at)
+            with_time = plan(route, self.capabilities, needs, excluded, kept_there)
+            if with_time.candidates:
+                return with_time
+        return plan(route, self.capabilities, needs, excluded, options)
+
+    def _route(self, facts: RouteFacts, instructions: Instructions) -> Route | None:
+        if instructions.route:
+            named = (route for route in self.routes if route.name == instructions.route)
+            route = next(named, None)
+        else:
+            route = choose_route(self.routes, facts)
+        if route is not None and instructions.provider:
+            return route.by(instructions.provider)
+        return route
 
     def _scan_suffices(self, scanned: Message) -> bool:
         """Whether each route that could apply starts with a carrier of raw MIME that can."""
@@ -72,6 +113,16 @@ class Planner:
             if route.condition.is_catch_all:
                 break
         return True
+
+
+def _chooses(instructions: Instructions) -> bool:
+    """Whether they take part in choosing a provider."""
+    return bool(
+        instructions.options is not NO_OPTIONS
+        or instructions.provider
+        or instructions.route
+        or instructions.send_at
+    )
 
 
 def parsed_message(content: bytes, envelope: Envelope) -> Message:

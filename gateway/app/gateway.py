@@ -206,6 +206,7 @@ class Gateway:
             hostname=self._settings.hostname,
             clock=self._clock,
             emit=self._see,
+            schedule_ahead=self._settings.delivery.schedule_ahead,
         )
         return FrontDoor(
             front_door_rules(self._settings),

@@ -40,7 +40,7 @@ class RetrySettings(StrictModel):
 
 
 class DeliverySettings(StrictModel):
-    """The active window."""
+    """The active window, and how far ahead letters may be kept."""
 
     window: int = Field(
         default=1000, ge=1, description="Recipients in the active window of one provider."
@@ -52,4 +52,8 @@ class DeliverySettings(StrictModel):
     stuck_after: Duration = Field(
         default=timedelta(minutes=5),
         description="A recipient due for so long and untouched makes readiness fail.",
+    )
+    schedule_ahead: Duration = Field(
+        default=timedelta(days=30),
+        description="How far ahead `X-Mailquay-Send-At` may lie; a letter beyond it is refused.",
     )

@@ -9,7 +9,14 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from gateway.config.fields import Words, checked_name
-from gateway.domain.routing import Condition, Fidelity, OnThrottled, OnUncertain, Route
+from gateway.domain.routing import (
+    Condition,
+    Fidelity,
+    OnThrottled,
+    OnUncertain,
+    Route,
+    Schedule,
+)
 from providers.contract.address import InvalidAddress, parse_address
 from providers.settings import Size, StrictModel
 
@@ -51,6 +58,11 @@ class RouteSettings(StrictModel):
     when: WhenSettings = Field(default=WhenSettings(), description="Which letters take it.")
     providers: Words = Field(min_length=1, description="Who carries them, in this order.")
     mode: Literal["queue"] = Field(default="queue", description="Only `queue` so far.")
+    schedule: Schedule = Field(
+        default=Schedule.GATEWAY,
+        description="Who keeps a letter with `X-Mailquay-Send-At` until its time; `provider`: the "
+        "first that can, the gateway where none can.",
+    )
     fidelity: Fidelity = Field(
         default=Fidelity.FAITHFUL, description="How much of a letter is guarded against loss."
     )
@@ -77,4 +89,5 @@ class RouteSettings(StrictModel):
             fidelity=self.fidelity,
             on_uncertain=self.on_uncertain,
             on_throttled=self.on_throttled,
+            schedule=self.schedule,
         )

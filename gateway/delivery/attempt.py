@@ -9,7 +9,7 @@ or a spool that is down for a while never loses what a provider said.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from gateway.delivery.record import Attempt, Ending, change_of, envelope_of
 from gateway.delivery.reporter import Notice, Reporter
 from gateway.domain.disposition import AttemptFacts, Disposition, dispose, redirect
 from gateway.domain.events import Emit
+from gateway.domain.instructions import passed_options
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import Plan
 from gateway.errors import SpoolError, UnknownQueueId
@@ -32,6 +33,7 @@ from gateway.spool.protocol import (
 )
 from providers.contract.clock import Clock
 from providers.contract.message import Message
+from providers.contract.options import SendOptions
 from providers.contract.outcome import (
     DeliveryOutcome,
     DeliveryReport,
@@ -103,17 +105,16 @@ class AttemptMaker:
             # The leases lapse by themselves and the letter is claimed again.
             log.warning("content_unreadable", queue_id=job.queue_id, reason=error.reason)
             return
-        ready = await self._sort_out(job, message)
-        if not ready:
-            return
-        attempt = Attempt(job, provider.name, message, ready, self.clock.now())
-        lost = await self._start(attempt)
-        if lost:
-            kept = [r for r in ready if r.recipient.key not in lost]
-            if not kept:
-                return
-            attempt = replace(attempt, recipients=kept)
-        await self._make(attempt, provider, connections)
+        for options, ready in await self._sort_out(job, message):
+            passed = passed_options(options, provider.capabilities)
+            attempt = Attempt(job, provider.name, message, ready, self.clock.now(), passed)
+            lost = await self._start(attempt)
+            if lost:
+                kept = [r for r in ready if r.recipient.key not in lost]
+                if not kept:
+                    continue
+                attempt = replace(attempt, recipients=kept)
+            await self._make(attempt, provider, connections)
 
     async def _message(self, in_hand: LetterInHand, provider: Provider) -> Message:
         """The letter, loaded once for all its jobs, with as many of its needs as this one takes."""
@@ -122,22 +123,34 @@ class AttemptMaker:
             envelope = envelope_of(in_hand.letter, in_hand.letter.recipients)
             if message is None:
                 content = await self.spool.content(in_hand.letter.queue_id)
-                message = self.planner.message(content, envelope)
+                message = self.planner.message(content, envelope, in_hand.letter.instructions)
             if not message.needs.complete and not provider.capabilities.raw_mime:
                 message = parsed_message(message.content, envelope)
             in_hand.message = message
             return message
 
-    async def _sort_out(self, job: Job, message: Message) -> list[QueuedRecipient]:
-        """The recipients to try now; the others are sent where their plan says."""
-        ready: list[QueuedRecipient] = []
+    async def _sort_out(
+        self, job: Job, message: Message
+    ) -> Iterable[tuple[SendOptions, list[QueuedRecipient]]]:
+        """
+        The recipients to try now, together where the provider is asked the same for them.
+
+        The others are sent where their plan says.
+        """
+        # Of one letter's wishes only the time can differ: it is the recipient's route that says who
+        # keeps the letter until then.
+        ready: dict[datetime | None, tuple[SendOptions, list[QueuedRecipient]]] = {}
         redirected: list[Change] = []
+        send_at = job.in_hand.letter.instructions.send_at
         for queued in job.recipients:
             plan = self._plan(job, message, queued)
             now = self.clock.now()
-            instead = redirect(queued.state, queued.provider, queued.excluded, plan, now)
+            instead = redirect(
+                queued.state, queued.provider, queued.excluded, plan, now, send_at=send_at
+            )
             if instead is None:
-                ready.append(queued)
+                assert plan is not None  # noqa: S101 - without a plan there is something instead
+                ready.setdefault(plan.options.send_at, (plan.options, []))[1].append(queued)
                 continue
             disposition, note = instead
             change = change_of(
@@ -151,7 +164,7 @@ class AttemptMaker:
             redirected.append(change)
         if redirected:
             await self._record(redirected)
-        return ready
+        return ready.values()
 
     async def _start(self, attempt: Attempt) -> frozenset[int]:
         """
@@ -254,7 +267,7 @@ class AttemptMaker:
         self, attempt: Attempt, endings: Sequence[Ending], ended_at: datetime
     ) -> Notice | None:
         try:
-            give_up_at = self.schedule.expires_at(attempt.letter.arrival)
+            give_up_at = self.schedule.expires_at(attempt.letter.wanted_at)
             return self.reporter.notice(attempt, endings, ended_at=ended_at, give_up_at=give_up_at)
         except Exception:
             # What the provider said counts for more than the sender's hearing of it.
@@ -272,8 +285,8 @@ class AttemptMaker:
         if plan is None:
             # The configuration lost the route while the letter was on its way: it stays put.
             plan = Plan(self.planner.routes[0], (attempt.provider,), {}, {})
-        arrival = attempt.job.in_hand.letter.arrival
-        facts = AttemptFacts(attempt.provider, queued.attempts + 1, queued.excluded, arrival)
+        since = attempt.letter.wanted_at
+        facts = AttemptFacts(attempt.provider, queued.attempts + 1, queued.excluded, since)
         return dispose(outcome, facts, plan, self.schedule, now=now, chance=self.chance())
 
     def _plan(self, job: Job, message: Message, queued: QueuedRecipient) -> Plan | None:
@@ -284,6 +297,7 @@ class AttemptMaker:
             forward_path=queued.recipient.forward_path,
             listener=letter.listener,
             excluded=queued.excluded,
+            instructions=letter.instructions.as_of(self.clock.now()),
         )
 
     async def _record(

@@ -100,7 +100,7 @@ class Dispatcher:
             clock=clock,
             chance=chance,
             emit=emit,
-            expect=self._expect,
+            expect=self.expect,
         )
         self._lanes = {name: self._lane(provider) for name, provider in providers.items()}
         self._feeders: dict[str, asyncio.Task[None]] = {}
@@ -136,6 +136,12 @@ class Dispatcher:
         """Take a fresh letter, leased at admission, into the windows of its providers."""
         in_hand = LetterInHand(letter, self._clock.now(), message, octets=message.size)
         self._add(in_hand)
+
+    def expect(self, provider: str, due_at: datetime) -> None:
+        """A letter in the spool is due for this provider at that moment."""
+        lane = self._lanes.get(provider)
+        if lane is not None:
+            lane.expect(due_at)
 
     async def start(self) -> None:
         """Start the workers, the feeders and the renewal of leases."""
@@ -229,11 +235,6 @@ class Dispatcher:
 
     def _closed(self, in_hand: LetterInHand) -> None:
         self._hand_off_octets -= in_hand.octets
-
-    def _expect(self, provider: str, due_at: datetime) -> None:
-        lane = self._lanes.get(provider)
-        if lane is not None:
-            lane.expect(due_at)
 
     async def _feed(self, lane: Lane) -> None:
         """Claim while there is more and room for it; look again when woken, or in a while."""

@@ -24,6 +24,7 @@ from gateway.spool.protocol import (
 from providers.contract.capabilities import Shortfall
 from providers.contract.envelope import Envelope
 from providers.contract.message import Message
+from providers.contract.options import NO_OPTIONS, SendOptions
 from providers.contract.outcome import DeliveryOutcome, DeliveryRequest
 
 
@@ -44,13 +45,14 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt: which recipients of which letter, by whom, since when."""
+    """One attempt: which recipients of which letter, by whom, since when, with which wishes."""
 
     job: Job
     provider: str
     message: Message
     recipients: list[QueuedRecipient]
     started_at: datetime
+    options: SendOptions = NO_OPTIONS
 
     @property
     def letter(self) -> QueuedMessage:
@@ -82,6 +84,7 @@ class Attempt:
             envelope=self.envelope(),
             message=self.message,
             attempt=max(queued.attempts for queued in self.recipients) + 1,
+            options=self.options,
         )
 
     def change(
@@ -116,7 +119,8 @@ class Attempt:
             forward_path=ending.queued.recipient.forward_path.addr_spec,
             provider=self.provider,
             attempt=ending.queued.attempts + 1,
-            arrival=self.letter.arrival,
+            # A letter with a time of its own is not late before it.
+            arrival=min(self.letter.wanted_at, self.job.in_hand.claimed_at),
             claimed_at=self.job.in_hand.claimed_at,
             started_at=self.started_at,
             ended_at=ended_at,

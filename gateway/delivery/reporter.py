@@ -124,7 +124,7 @@ class Reporter:
             give_up_at: Until when what still waits is tried.
         """
         old = bool(self._rules.delay_warning) and (
-            ended_at - attempt.letter.arrival >= self._rules.delay_warning
+            ended_at - attempt.letter.wanted_at >= self._rules.delay_warning
         )
         called = tuple(
             (ending, action)

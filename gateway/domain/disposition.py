@@ -41,12 +41,16 @@ class Disposition:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
-    """What the decision depends on beside the outcome; `attempts` counts the one just made."""
+    """
+    What the decision depends on beside the outcome; `attempts` counts the one just made.
+
+    `since` is when the letter's age began: its arrival, or the later moment it was to be sent at.
+    """
 
     provider: str
     attempts: int
     excluded: tuple[str, ...]
-    arrival: datetime
+    since: datetime
 
 
 def dispose(
@@ -68,7 +72,7 @@ def dispose(
     else:
         later = _later(outcome, facts.attempts, schedule, now, chance)
         following = _settled(outcome, facts, plan) or _again(outcome, facts, plan, now, later)
-    if following.due_at is not None and following.due_at >= schedule.expires_at(facts.arrival):
+    if following.due_at is not None and following.due_at >= schedule.expires_at(facts.since):
         return Disposition(
             State.FAILED, None, facts.provider, facts.excluded, EXPIRED_STATUS, expired=True
         )
@@ -76,7 +80,13 @@ def dispose(
 
 
 def redirect(
-    state: State, provider: str, excluded: tuple[str, ...], plan: Plan | None, now: datetime
+    state: State,
+    provider: str,
+    excluded: tuple[str, ...],
+    plan: Plan | None,
+    now: datetime,
+    *,
+    send_at: datetime | None = None,
 ) -> tuple[Disposition, str] | None:
     """
     What happens to a due recipient instead of an attempt by the provider it is assigned to.
@@ -87,6 +97,7 @@ def redirect(
         excluded: Providers that cannot carry it.
         plan: As configuration and letter stand now; `None`: no route's condition holds.
         now: The moment of asking.
+        send_at: The later moment before which the client does not want it sent, if there is one.
 
     Returns:
         `None` when the attempt shall be made; else the next state and a line for the story. The
@@ -98,6 +109,10 @@ def redirect(
     if state is State.UNCERTAIN and plan.route.on_uncertain is OnUncertain.HOLD:
         left = Disposition(State.UNCERTAIN, None, provider, excluded, "")
         return left, f"left to a person, as route {plan.route.name} says of uncertain letters"
+    if send_at is not None and send_at > now and plan.options.send_at is None:
+        # Tried again by hand, or whoever could have kept it is gone.
+        early = Disposition(state, send_at, plan.candidates[0], excluded, "")
+        return early, f"kept until {send_at.isoformat(timespec='seconds')}, as its client asked"
     if provider not in plan.candidates:
         first = plan.candidates[0]
         moved = Disposition(State.WAITING, now, first, excluded, "")

@@ -35,9 +35,10 @@ class AttemptEnded:
     """
     An attempt for one recipient is over and what follows is recorded.
 
-    Moments are absolute, differences are taken where they are shown: `arrival` at the front door,
-    `claimed_at` when it entered the active window, `started_at` and `ended_at` of the attempt.
-    `state` and `due_at` tell what follows; `expired` that it failed by age.
+    Moments are absolute, differences are taken where they are shown: `arrival` at the front door or
+    the later moment that the client named, `claimed_at` when it entered the active window,
+    `started_at` and `ended_at` of the attempt. `state` and `due_at` tell what follows; `expired`
+    that it failed by age.
     """
 
     queue_id: str

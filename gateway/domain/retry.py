@@ -14,8 +14,9 @@ class RetrySchedule:
     """
     The waits after failed attempts: `first`, then `factor` times the one before, up to `longest`.
 
-    `give_up_after` counts from arrival. `uncertain_after` is the wait before a letter whose answer
-    was lost is sent again; it is long enough for a sign of the provider to come in.
+    `give_up_after` counts from the moment a letter is to be sent, which is mostly its arrival.
+    `uncertain_after` is the wait before a letter whose answer was lost is sent again; it is long
+    enough for a sign of the provider to come in.
     """
 
     first: timedelta = timedelta(seconds=30)
@@ -46,6 +47,6 @@ class RetrySchedule:
         growth = limit if passed else min(self.factor**steps, limit)
         return self.first * growth * (1.0 - _SPREAD + 2.0 * _SPREAD * chance)
 
-    def expires_at(self, arrival: datetime) -> datetime:
+    def expires_at(self, since: datetime) -> datetime:
         """From when on the letter is not tried any more."""
-        return arrival + self.give_up_after
+        return since + self.give_up_after

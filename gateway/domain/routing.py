@@ -8,12 +8,14 @@ the health of providers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 
 from providers.contract.address import Address
 from providers.contract.capabilities import Part, ProviderCapabilities, Shortfall
 from providers.contract.message import Needs
+from providers.contract.options import NO_OPTIONS, SendOptions
 
 
 class Fidelity(StrEnum):
@@ -36,6 +38,20 @@ class OnThrottled(StrEnum):
 
     WAIT = "wait"  # the letter leaves by the same provider as soon as its pace allows
     FAIL_OVER = "failover"  # the next provider gets it at once
+
+
+class Mode(StrEnum):
+    """What a client waits for."""
+
+    QUEUE = "queue"  # that its letter is kept
+    DIRECT = "direct"  # what a provider says of it, for a while
+
+
+class Schedule(StrEnum):
+    """Who keeps a letter that is to be sent later."""
+
+    GATEWAY = "gateway"
+    PROVIDER = "provider"  # where it can; else the gateway does
 
 
 # Without template, list or time it would be another letter, to others, or now.
@@ -117,7 +133,11 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A way for letters: who may carry them, in order of preference, and under which rules."""
+    """
+    A way for letters: who may carry them, in order of preference, and under which rules.
+
+    `direct_timeout` is how long a client waits for a verdict in direct mode.
+    """
 
     name: str
     providers: tuple[str, ...]
@@ -125,10 +145,17 @@ class Route:
     fidelity: Fidelity = Fidelity.FAITHFUL
     on_uncertain: OnUncertain = OnUncertain.RETRY
     on_throttled: OnThrottled = OnThrottled.WAIT
+    mode: Mode = Mode.QUEUE
+    direct_timeout: timedelta = timedelta(seconds=30)
+    schedule: Schedule = Schedule.GATEWAY
 
     def __post_init__(self) -> None:
         if not self.providers or len(set(self.providers)) != len(self.providers):
             raise ValueError(f"route {self.name}: name each of its providers once")
+
+    def by(self, provider: str) -> Route:
+        """The same way with one provider alone, which need not be one of its own."""
+        return replace(self, providers=(provider,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +164,15 @@ class Plan:
     Which providers may carry one recipient's letter, in order.
 
     `passed_over` tells of each provider left out, what it would have lost of what is guarded;
-    `losses` of each candidate, what it loses with the route's consent.
+    `losses` of each candidate, what it loses with the route's consent. `options` are the client's
+    wishes as they stand on this route.
     """
 
     route: Route
     candidates: tuple[str, ...]
     passed_over: Mapping[str, tuple[Shortfall, ...]]
     losses: Mapping[str, tuple[Shortfall, ...]]
+    options: SendOptions = NO_OPTIONS
 
     def next_after(self, provider: str) -> str | None:
         """The next candidate of this round; `None` when the round is over."""
@@ -163,15 +192,17 @@ def plan(
     capabilities: Mapping[str, ProviderCapabilities],
     needs: Needs,
     excluded: Iterable[str] = (),
+    options: SendOptions = NO_OPTIONS,
 ) -> Plan:
     """
-    Who of the route can carry a letter with these needs.
+    Who of the route can carry a letter with these needs and wishes.
 
     Args:
         route: The recipient's route.
         capabilities: By provider name; a name that is missing is passed over.
         needs: Of the letter.
         excluded: Providers that have found out that they cannot carry it.
+        options: The client's wishes.
 
     Returns:
         The candidates in the route's order; a tolerant route puts those first that lose least.
@@ -185,7 +216,7 @@ def plan(
         if name in barred or name not in capabilities:
             passed_over[name] = ()
             continue
-        shortfalls = capabilities[name].shortfalls(needs)
+        shortfalls = capabilities[name].shortfalls(needs, options)
         if broken := tuple(s for s in shortfalls if s.part in guarded):
             passed_over[name] = broken
         else:
@@ -193,4 +224,4 @@ def plan(
             losses[name] = shortfalls
     if route.fidelity is Fidelity.TOLERANT:
         candidates.sort(key=lambda name: len(losses[name]))
-    return Plan(route, tuple(candidates), passed_over, losses)
+    return Plan(route, tuple(candidates), passed_over, losses, options)

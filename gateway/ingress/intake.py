@@ -8,16 +8,25 @@ for a provider.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from gateway.domain.events import Emit, LetterReceived
+from gateway.domain.instructions import (
+    NO_INSTRUCTIONS,
+    PREFIX,
+    BadInstruction,
+    Instructions,
+    parse_instructions,
+)
 from gateway.domain.lifecycle import State
 from gateway.domain.routing import Plan
 from gateway.errors import SpoolError, SpoolFull
 from gateway.ingress import replies, trace
+from gateway.ingress.instruction_fields import take_out
 from gateway.ingress.submission import Reply, Submission
 from gateway.planner import Planner
 from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient, Spool
@@ -42,6 +51,10 @@ class HandOff(Protocol):
         """Deliver this letter; it is leased."""
         ...
 
+    def expect(self, provider: str, due_at: datetime) -> None:
+        """A letter that was admitted is due for this provider at that moment."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SpoolingIntake:
@@ -55,6 +68,7 @@ class SpoolingIntake:
         hostname: For Received and Message-ID.
         clock: Arrival times.
         emit: Told of every letter taken.
+        schedule_ahead: How far ahead a client may have a letter sent.
     """
 
     spool: Spool
@@ -63,6 +77,7 @@ class SpoolingIntake:
     hostname: str
     clock: Clock
     emit: Emit
+    schedule_ahead: timedelta = timedelta(days=30)
 
     def refusal(self) -> Reply | None:
         """The reply to MAIL while the spool takes no letters."""
@@ -88,21 +103,28 @@ class SpoolingIntake:
             raise
         if letter.leased:
             self.hand_off.hand(_queued(letter), message)
+        for provider, due_at in zip(letter.providers, letter.due_at, strict=False):
+            self.hand_off.expect(provider, due_at)
         self.emit(_received(letter))
         return replies.queued_as(letter.queue_id)
 
     def _prepare(self, submission: Submission) -> tuple[NewLetter, Message] | Reply:
         """The letter to admit, its header complete; or the refusal."""
         arrival = self.clock.now()
+        instructed = self._instructed(submission, arrival)
+        if isinstance(instructed, Reply):
+            return instructed
+        submission, instructions = instructed
         queue_id = self.spool.new_queue_id(arrival)
         content, message_id = trace.complete(
             submission, queue_id=queue_id, hostname=self.hostname, now=arrival
         )
-        message = self.planner.message(content, submission.envelope)
-        plans = self._plans(submission, message)
+        message = self.planner.message(content, submission.envelope, instructions)
+        plans = self._plans(submission, message, instructions)
         if isinstance(plans, Reply):
             return plans
         providers = tuple(plan.candidates[0] for plan in plans)
+        due_at = _due_at(plans, instructions, arrival)
         letter = NewLetter(
             queue_id=queue_id,
             envelope=submission.envelope,
@@ -112,11 +134,30 @@ class SpoolingIntake:
             client=str(submission.client),
             message_id=message_id,
             providers=providers,
-            leased=self.hand_off.reserve(set(providers), message.size),
+            leased=not due_at and self.hand_off.reserve(set(providers), message.size),
+            instructions=instructions,
+            due_at=due_at,
         )
         return letter, message
 
-    def _plans(self, submission: Submission, message: Message) -> list[Plan] | Reply:
+    def _instructed(
+        self, submission: Submission, now: datetime
+    ) -> tuple[Submission, Instructions] | Reply:
+        """The letter without its instructions, and what they are; or why they cannot be obeyed."""
+        content, fields = take_out(submission.content)
+        if not fields:
+            return submission, NO_INSTRUCTIONS
+        instructions = parse_instructions(fields, self.planner.vocabulary(self.schedule_ahead), now)
+        if isinstance(instructions, BadInstruction):
+            return replies.bad_instruction(instructions.name, instructions.reason)
+        if instructions.options.mailing_list and len(submission.envelope.recipients) > 1:
+            # Whoever carries it one recipient at a time would send it to the whole list each time.
+            return replies.bad_instruction(f"{PREFIX}List", "allows one recipient, not several")
+        return replace(submission, content=content), instructions
+
+    def _plans(
+        self, submission: Submission, message: Message, instructions: Instructions
+    ) -> list[Plan] | Reply:
         """A plan for each recipient, or the refusal when one has nobody to carry its letter."""
         plans: list[Plan] = []
         for recipient in submission.envelope.recipients:
@@ -125,6 +166,7 @@ class SpoolingIntake:
                 reverse_path=submission.envelope.reverse_path,
                 forward_path=recipient.forward_path,
                 listener=submission.listener,
+                instructions=instructions,
             )
             if plan is None:
                 return replies.NO_ROUTE
@@ -132,6 +174,17 @@ class SpoolingIntake:
                 return replies.cannot_be_carried(_reason(plan))
             plans.append(plan)
         return plans
+
+
+def _due_at(
+    plans: Iterable[Plan], instructions: Instructions, arrival: datetime
+) -> tuple[datetime, ...]:
+    """When each recipient is due; empty where all are at once, or their providers keep the time."""
+    send_at = instructions.send_at
+    if send_at is None:
+        return ()
+    due_at = tuple(arrival if plan.options.send_at else send_at for plan in plans)
+    return () if all(moment == arrival for moment in due_at) else due_at
 
 
 def _reason(plan: Plan) -> str:
@@ -160,6 +213,7 @@ def _queued(letter: NewLetter) -> QueuedMessage:
             QueuedRecipient(recipient, State.WAITING, provider, attempts=0)
             for recipient, provider in zip(envelope.recipients, letter.providers, strict=True)
         ),
+        instructions=letter.instructions,
     )
 
 

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     NO_ROUTE = "no_route"
     CANNOT_BE_CARRIED = "cannot_be_carried"
 
+    BAD_INSTRUCTION = "bad_instruction"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     SHUTTING_DOWN = "shutting_down"
     IDLE = "idle"
@@ -211,6 +212,11 @@ def spool_unhealthy(reason: str) -> Reply:
     return Reply(
         452, "4.3.1", f"No letters are taken now: {_one_line(reason)}", Reason.SPOOL_UNHEALTHY
     )
+
+def bad_instruction(name: str, reason: str) -> Reply:
+    """A field that instructs us cannot be obeyed; both are fit for the wire."""
+    return Reply(554, "5.6.0", _one_line(f"{name} {reason}"), Reason.BAD_INSTRUCTION)
+
 
 
 def spool_unavailable(queue_id: str) -> Reply:

@@ -81,7 +81,7 @@ class Passage:
 
         Raises:
             UnknownQueueId: The letter's queue id is none.
-            ValueError: Providers and recipients differ in number.
+            ValueError: Providers, moments and recipients differ in number.
         """
         number = number_of(letter.queue_id)
         return Admission(

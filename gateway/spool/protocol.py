@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
 from providers.contract.address import Address
 from providers.contract.envelope import BodyType, Envelope, Recipient, Ret
@@ -33,6 +34,8 @@ class NewLetter:
         message_id: Value of its Message-ID field, with angle brackets.
         providers: For each recipient in order, who shall have it first.
         leased: The caller delivers it at once; else it waits for `claim`.
+        instructions: The client's; kept with the letter as far as delivery needs them.
+        due_at: For each recipient in order, when it is due; empty: all at once.
     """
 
     queue_id: str
@@ -44,6 +47,8 @@ class NewLetter:
     message_id: str
     providers: tuple[str, ...]
     leased: bool
+    instructions: Instructions = NO_INSTRUCTIONS
+    due_at: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,13 @@ class QueuedMessage:
     size: int
     message_id: str
     recipients: tuple[QueuedRecipient, ...]
+    instructions: Instructions = NO_INSTRUCTIONS
+
+    @property
+    def wanted_at(self) -> datetime:
+        """Since when it is to be sent: its arrival, or the later moment that its client named."""
+        send_at = self.instructions.send_at
+        return self.arrival if send_at is None else max(self.arrival, send_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from sqlalchemy import Row
 from gateway.domain.lifecycle import SETTLED, State
 from gateway.domain.queue_id import number_from_queue_id, queue_id_from_number
 from gateway.errors import UnknownQueueId
+from gateway.spool.instructions import instructions_from_text, text_from_instructions
 from gateway.spool.protocol import (
     AttemptEnd,
     Listed,
@@ -81,15 +82,15 @@ def message_values(number: int, letter: NewLetter) -> Values:
         letter.client,
         len(letter.content),
         letter.message_id,
+        text_from_instructions(letter.instructions),
     )
 
 
 def recipient_values(number: int, letter: NewLetter, token: int, lease_us: int) -> list[Values]:
     """The rows of `recipient` for a fresh letter, leased when it is to be delivered at once."""
     arrival = micros_from_moment(letter.arrival)
-    due_at, was_due, lease = (
-        (arrival + lease_us, arrival, token) if letter.leased else (arrival, None, None)
-    )
+    recipients = letter.envelope.recipients
+    due = tuple(map(micros_from_moment, letter.due_at)) or (arrival,) * len(recipients)
     return [
         (
             number,
@@ -102,16 +103,14 @@ def recipient_values(number: int, letter: NewLetter, token: int, lease_us: int) 
             provider,
             "",
             0,
-            due_at,
-            was_due,
-            lease,
+            *((arrival + lease_us, due_at, token) if letter.leased else (due_at, None, None)),
             "",
             "",
             "",
             None,
             0,
         )
-        for recipient, provider in zip(letter.envelope.recipients, letter.providers, strict=True)
+        for recipient, provider, due_at in zip(recipients, letter.providers, due, strict=True)
     ]
 
 
@@ -168,6 +167,7 @@ def queued_message_from_rows(rows: Sequence[AnyRow]) -> QueuedMessage:
             size=first.size,
             message_id=first.message_id,
             recipients=tuple(_queued_recipient(row) for row in rows),
+            instructions=instructions_from_text(first.instructions),
         )
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise UnreadableRow(f"its record is damaged: {error}") from error

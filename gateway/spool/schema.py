@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION = "0001"
+VERSION = "0002"
 """The newest migration: what a store must be at to be used by this program."""
 
 VERSION_TABLE = "spool_version"
@@ -56,6 +56,7 @@ message = Table(
     Column("client", Text, nullable=False),
     Column("size", Integer, nullable=False),  # octets
     Column("message_id", Text, nullable=False),
+    Column("instructions", Text),  # JSON, see `instructions`; NULL for most
 )
 
 content = Table(

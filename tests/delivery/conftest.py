@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits
 from gateway.delivery.report_rules import ReportRules
 from gateway.delivery.reporter import Reporter
 from gateway.domain.events import AttemptEnded, Event, SenderTold
+from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action
 from gateway.domain.retry import RetrySchedule
@@ -87,6 +88,8 @@ class Delivery:
         envelope: Envelope | None = None,
         content: bytes = b"",
         age: timedelta = timedelta(0),
+        instructions: Instructions = NO_INSTRUCTIONS,
+        due_at: Sequence[datetime] = (),
     ) -> str:
         """Put a letter into the spool, not leased: the dispatcher finds it."""
         envelope = envelope or an_envelope(*recipients)
@@ -103,6 +106,8 @@ class Delivery:
                 message_id="<order-77@example.com>",
                 providers=(provider,) * len(envelope.recipients),
                 leased=False,
+                instructions=instructions,
+                due_at=tuple(due_at),
             )
         )
         return queue_id

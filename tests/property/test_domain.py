@@ -88,7 +88,7 @@ def test_nothing_is_due_before_now_or_after_its_age(
     """Time goes forward, and what would come too late has failed."""
     _, facts, _, schedule, found = case
     if found.due_at is not None:
-        assert NOW <= found.due_at < schedule.expires_at(facts.arrival)
+        assert NOW <= found.due_at < schedule.expires_at(facts.since)
         assert not found.expired
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
 from gateway.spool.protocol import (
     AttemptEnd,
@@ -39,6 +40,8 @@ def a_letter(
     queue_id: str = "",
     message_id: str = "<order-77@example.com>",
     client: str = "192.0.2.7",
+    instructions: Instructions = NO_INSTRUCTIONS,
+    due_at: Sequence[datetime] = (),
 ) -> NewLetter:
     """A letter to admit; one provider's name is that of every recipient."""
     envelope = envelope or an_envelope(*recipients)
@@ -53,6 +56,8 @@ def a_letter(
         message_id=message_id,
         providers=tuple(names),
         leased=leased,
+        instructions=instructions,
+        due_at=tuple(due_at),
     )
 
 

@@ -91,7 +91,7 @@ def test_an_older_store_takes_the_steps_it_lacks(
     """The gateway brings it up; a command beside an older gateway does not."""
     prepare_store(connection, may_change=True)
     taken: list[Connection] = []
-    monkeypatch.setattr(upgrade, "VERSION", "0002")
+    monkeypatch.setattr(upgrade, "VERSION", "9999")
     monkeypatch.setattr(upgrade, "take_steps", taken.append)
     with pytest.raises(SpoolIncompatible, match="restart the gateway"):
         prepare_store(connection, may_change=False)

@@ -6,9 +6,11 @@ Sits on every other module of the contract.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from providers.contract.batch import Batch, Gathering
 from providers.contract.capabilities import ProviderCapabilities
 from providers.contract.outcome import Cause, DeliveryReport, DeliveryRequest
 
@@ -101,4 +103,45 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Close all connections; may be called twice, and without use before."""
+        ...
+
+
+@runtime_checkable
+class BulkProvider(Provider, Protocol):
+    """A provider that takes several letters in one call; its capabilities say which."""
+
+    @property
+    def gathering(self) -> Gathering:
+        """How many letters are worth waiting for, and how long."""
+        ...
+
+    def batches(self, requests: Sequence[DeliveryRequest]) -> tuple[Batch, ...]:
+        """
+        Put together what one call can hold.
+
+        Args:
+            requests: Letters for this provider, one recipient each.
+
+        Returns:
+            Batches in which each request stands once. A letter that cannot share a call is a batch
+            by itself.
+
+        Sends nothing, and may run in a thread.
+        """
+        ...
+
+    async def deliver_many(self, batch: Batch, *, deadline: float) -> tuple[DeliveryReport, ...]:
+        """
+        Hand over the letters of one batch.
+
+        Args:
+            batch: One that `batches` made. The caller has taken a place in `pace` for it; the
+                provider takes those for further calls itself.
+            deadline: Monotonic seconds; after it the reports are made of what is known by then.
+
+        Returns:
+            A report for each request, in their order; see `Provider.deliver`.
+
+        On cancellation what became of every letter of the batch is unknown.
+        """
         ...

@@ -1,16 +1,24 @@
 """
-What an account at the v2 service is, and what a single letter of it can carry. Pure.
+What an account at the v2 service is, and what its letters can carry. Pure.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import timedelta
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from providers.contract.capabilities import MessageIds, ProviderCapabilities, Rate
+from providers.contract.capabilities import Bulk, MessageIds, ProviderCapabilities, Rate, Tracking
+from providers.form_v2.wire.forms import MAX_ADDRESSES
+from providers.form_v2.zone import zone_from
 from providers.http.base_url import BaseUrl
-from providers.settings import ProviderSettings, RateLimit, SecretStr, Size
+from providers.settings import Duration, ProviderSettings, RateLimit, SecretStr, Size
+
+
+def _checked_zone(text: str) -> str:
+    zone_from(text)
+    return text
 
 
 class FormV2Settings(ProviderSettings):
@@ -28,6 +36,34 @@ class FormV2Settings(ProviderSettings):
     track_click: bool | None = Field(
         default=None, description="Whether clicks are tracked; without it the service does."
     )
+    timezone: Annotated[str, AfterValidator(_checked_zone)] = Field(
+        default="Europe/Minsk",
+        description="In which the account reads times of sending: a name, UTC, or as +03:00.",
+    )
+    batch_window: Duration = Field(
+        default=timedelta(milliseconds=200),
+        ge=timedelta(0),
+        le=timedelta(seconds=10),
+        description="How long letters are gathered for one call, while more are waiting.",
+    )
+    batch_size: int = Field(
+        default=400,
+        ge=1,
+        le=MAX_ADDRESSES,
+        description="Letters gathered at most; a call holds 500 of the same, 200 of different "
+        "ones. 1: each letter goes alone.",
+    )
+    max_call_size: Size = Field(
+        default=7_500_000,
+        ge=1,
+        description="Octets of one call with several letters; PHP takes 8 MB by default.",
+    )
+    results_within: Duration = Field(
+        default=timedelta(seconds=5),
+        ge=timedelta(0),
+        description="How long after a batch was taken its results are asked for; who has none by "
+        "then counts as accepted. 0s: nobody is asked.",
+    )
     connections: int = Field(
         default=4,
         ge=1,
@@ -42,7 +78,7 @@ class FormV2Settings(ProviderSettings):
 
 
 def capabilities_from(settings: FormV2Settings) -> ProviderCapabilities:
-    """What sendEmail of this account can carry; every ability has a test in the contract suite."""
+    """What letters of this account can carry; every ability has a test in the contract suite."""
     return ProviderCapabilities(
         max_recipients=1,
         max_message_octets=settings.max_message_size,
@@ -50,6 +86,11 @@ def capabilities_from(settings: FormV2Settings) -> ProviderCapabilities:
         max_attachment_octets=settings.max_attachment_size,
         connections=settings.connections,
         rate=settings.rate,
-        message_ids=MessageIds.RECIPIENT,
-        assumed=frozenset({"max_attachment_octets", "rate", "html"}),
+        mailing_lists=True,
+        schedules=True,
+        tracking_switches=True,
+        bulk=Bulk.PERSONAL if settings.batch_size > 1 else Bulk.NONE,
+        tracking=Tracking.POLL,
+        message_ids=MessageIds.BATCH,
+        assumed=frozenset({"max_attachment_octets", "rate", "html", "schedules"}),
     )

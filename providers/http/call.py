@@ -14,8 +14,6 @@ import httpcore
 
 from providers.http.exchange import HttpAnswer, HttpRequest, NoAnswer, Phase
 
-MAX_ANSWER_OCTETS = 1 << 20
-
 _WRITE_STALL_S = 30.0  # how long the network may take no octet of ours
 _CHUNK_OCTETS = 64 << 10
 
@@ -96,7 +94,7 @@ class Call:
             async for piece in response.aiter_stream():
                 self._body.append(piece)
                 octets += len(piece)
-                if octets > MAX_ANSWER_OCTETS:
+                if octets > self._request.answer_octets:
                     break
         finally:
             await response.aclose()
@@ -110,7 +108,8 @@ class Call:
         for name, value in response.headers:
             key, text = name.decode("ascii").lower(), value.decode("latin-1")
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        return HttpAnswer(response.status, headers, b"".join(self._body)[:MAX_ANSWER_OCTETS])
+        body = b"".join(self._body)[: self._request.answer_octets]
+        return HttpAnswer(response.status, headers, body)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         body = self._request.body

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from providers.contract.address import Address, InvalidAddress, parse_address
 from providers.contract.capabilities import Part, ProviderCapabilities, Shortfall
@@ -59,14 +60,17 @@ class Submission:
     losses: tuple[Shortfall, ...] = ()
 
 
+T = TypeVar("T")
 Build = Callable[[Composition, DeliveryRequest], Submission]
 
 
 def prepare(
-    request: DeliveryRequest, capabilities: ProviderCapabilities, build: Build
-) -> Submission | Shortfall:
+    request: DeliveryRequest,
+    capabilities: ProviderCapabilities,
+    build: Callable[[Composition, DeliveryRequest], T],
+) -> T | Shortfall:
     """
-    Make a request of a letter for one recipient.
+    Make a request, or what a request is made of, from a letter for one recipient.
 
     Args:
         request: The letter. Needs that are not complete are completed.
@@ -74,7 +78,7 @@ def prepare(
         build: Writes down the parts as the API wants them.
 
     Returns:
-        The request; or why the letter cannot be carried at all, at whatever loss.
+        What `build` made; or why the letter cannot be carried at all, at whatever loss.
     """
     content, needs = request.message.content, request.message.needs
     found = _obstacle(capabilities, needs)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+MAX_ANSWER_OCTETS = 1 << 20
+
 _TEXT_OCTETS = 2000
 
 
@@ -26,6 +28,7 @@ class HttpRequest:
         headers: Beyond those of the connection and of the account.
         body: The octets to send; empty for none.
         query: Percent-encoded, without `?`. May hold a secret, as the body may.
+        answer_octets: How much of the answer's body is read at most.
     """
 
     method: str
@@ -33,6 +36,7 @@ class HttpRequest:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = field(default=b"", repr=False)
     query: str = field(default="", repr=False)
+    answer_octets: int = MAX_ANSWER_OCTETS
 
 
 @dataclass(frozen=True, slots=True)

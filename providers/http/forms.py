@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-_UNRESERVED = frozenset(string.ascii_letters.encode() + string.digits.encode() + b"-._~")
+_PLAIN = string.ascii_letters.encode() + string.digits.encode() + b"-._~"
+_UNRESERVED = frozenset(_PLAIN)
 _PERCENT = ord("%")
 
 
@@ -36,6 +37,12 @@ def build_urlencoded(fields: Iterable[tuple[str, str]]) -> tuple[str, bytes]:
     """Content-Type and body of a form without files; UTF-8, percent-encoded, blanks too."""
     body = b"&".join(b"%b=%b" % (_encoded(name), _encoded(value)) for name, value in fields)
     return "application/x-www-form-urlencoded", body
+
+
+def urlencoded_octets(text: str) -> int:
+    """How many octets a name or value takes in such a form."""
+    octets = text.encode()
+    return len(octets) + 2 * len(octets.translate(None, _PLAIN))
 
 
 def build_multipart(

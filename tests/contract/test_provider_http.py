@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,8 @@ from gateway.clock import SystemClock
 from providers.contract.clock import Clock
 from providers.contract.errors import ProviderConfigError
 from providers.http import network
-from providers.http.call import MAX_ANSWER_OCTETS
 from providers.http.client import HttpClient, _verifying_context
-from providers.http.exchange import HttpAnswer, HttpRequest, NoAnswer, Phase
+from providers.http.exchange import MAX_ANSWER_OCTETS, HttpAnswer, HttpRequest, NoAnswer, Phase
 from tests.contract.harnesses.rest_v1 import closed_port
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.manual_clock import ManualClock
@@ -137,8 +137,9 @@ class TestAnswers:
             await client.aclose()
         assert heard[0].body == LARGE.body
 
-    async def test_an_endless_answer_is_cut(self, build: Build):
-        """No provider fills our memory."""
+    @pytest.mark.parametrize("most", [MAX_ANSWER_OCTETS, 100_000])
+    async def test_an_endless_answer_is_cut(self, build: Build, most: int):
+        """No provider fills our memory; how much of an answer is wanted, the request says."""
 
         async def script(http: ScriptedHttp) -> None:
             await http.request()
@@ -148,8 +149,8 @@ class TestAnswers:
                     await http.send(b"10000\r\n" + b"x" * (1 << 16) + b"\r\n")
 
         async with scripted_http(script) as port:
-            answer = await answered(build(port))
-        assert (answer.status, len(answer.body)) == (500, MAX_ANSWER_OCTETS)
+            answer = await answered(build(port), replace(SMALL, answer_octets=most))
+        assert (answer.status, len(answer.body)) == (500, most)
 
     @pytest.mark.parametrize("ending", ["breaks", "stalls"])
     async def test_half_an_answer(self, build: Build, ending: str):

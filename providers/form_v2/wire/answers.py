@@ -1,97 +1,99 @@
 """
-The v2 API on the wire: a letter to the fields of sendEmail, an answer to an outcome.
+The answers of the v2 API as values, or as the outcome that says why there is none. Pure.
 
-Pure: no socket, no clock, no token. Source: provider reference, parts C.1 and C.2, and the cautions
-of part D (24 to 29, 35).
+Reading never raises, whatever comes. Source: provider reference, parts C.1 (success and errors),
+C.2 to C.10 (shapes), and D 24 to D 36.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from providers.contract.address import Address
-from providers.contract.capabilities import Shortfall
-from providers.contract.outcome import DeliveryOutcome, accepted
-from providers.http.composition import Composition, Submission
+from providers.contract.outcome import DeliveryOutcome
+from providers.form_v2.wire.values import (
+    BatchTaken,
+    Done,
+    EmailSent,
+    ListSent,
+    Mailing,
+    RecipientStatus,
+    RefusedAddress,
+    Template,
+)
 from providers.http.exchange import HttpAnswer
-from providers.http.forms import FormFile
-from providers.http.verdict import doubtful, id_from, outcome_from_failure, wait_in
-from providers.mime import html_from_text
+from providers.http.verdict import doubtful, id_from, one_line, outcome_from_failure, wait_in
 
-SEND_EMAIL = "sendEmail"
-TEMPLATES = "getEmailTemplates"
+T = TypeVar("T")
+
+Read = Callable[[HttpAnswer, datetime], T | DeliveryOutcome]
+"""Of an answer, and the moment it came, the value; or the outcome that says why there is none."""
+
+
+def read_done(answer: HttpAnswer, now: datetime) -> Done | DeliveryOutcome:
+    """Of unsubscribeEmail and subscribeEmail: OK, and nothing more (C.8, C.9)."""
+    found = _success(answer, now)
+    return found if isinstance(found, DeliveryOutcome) else Done()
+
+
+def read_email_sent(answer: HttpAnswer, now: datetime) -> EmailSent | DeliveryOutcome:
+    """Of sendEmail (C.2). An OK whose result says nothing is an OK, its id unknown."""
+    found = _success(answer, now)
+    if isinstance(found, DeliveryOutcome):
+        return found
+    return EmailSent(id_from(_of(found.result).get("email_id")))
+
+
+def read_list_sent(answer: HttpAnswer, now: datetime) -> ListSent | DeliveryOutcome:
+    """Of sendEmailByList (C.3); the like."""
+    found = _success(answer, now)
+    if isinstance(found, DeliveryOutcome):
+        return found
+    result = _of(found.result)
+    count = id_from(result.get("count_emails"))
+    known = count.isascii() and count.isdigit()
+    return ListSent(id_from(result.get("message_id")), int(count) if known else None)
+
+
+def read_batch_taken(answer: HttpAnswer, now: datetime) -> BatchTaken | DeliveryOutcome:
+    """Of sendBulkEmail (C.5); the like. An OK means that the batch was taken as a whole."""
+    found = _success(answer, now)
+    if isinstance(found, DeliveryOutcome):
+        return found
+    return BatchTaken(id_from(_of(found.result).get("uuid")))
+
+
+def read_delivery_list(
+    answer: HttpAnswer, now: datetime
+) -> tuple[RecipientStatus, ...] | DeliveryOutcome:
+    """Of getEmailDeliveryList (C.4): the address is called `email` here."""
+    return _read_list(answer, now, lambda item: _recipient(item, "email"))
+
+
+def read_mailings(answer: HttpAnswer, now: datetime) -> tuple[Mailing, ...] | DeliveryOutcome:
+    """Of statusBulkEmail (C.6): none while the batch waits, possibly several."""
+    return _read_list(answer, now, _mailing)
+
+
+def read_templates(answer: HttpAnswer, now: datetime) -> tuple[Template, ...] | DeliveryOutcome:
+    """Of getEmailTemplates (C.10)."""
+    return _read_list(
+        answer, now, lambda item: Template(id_from(item.get("id")), _text(item.get("title")))
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class _Success:
+    result: object
+
+
+def _success(answer: HttpAnswer, now: datetime) -> _Success | DeliveryOutcome:
     """
-    One call before the token is put on.
+    Judge an answer by the rule of C.1, for the single recipient of its request or for a question.
 
-    `fields` become an urlencoded form, with `files` a multipart one; `losses` is what of a letter
-    could not be put in.
-    """
-
-    method: str
-    fields: tuple[tuple[str, str], ...] = ()
-    files: tuple[FormFile, ...] = ()
-    losses: tuple[Shortfall, ...] = ()
-
-
-def build_send_email(
-    composition: Composition,
-    email: Address,
-    *,
-    track_open: bool | None = None,
-    track_click: bool | None = None,
-) -> Form:
-    """
-    The call that sends one letter.
-
-    Args:
-        composition: The letter, with one attachment at most. Its plain text becomes HTML where it
-            has no HTML of its own: `message` is the only body there is.
-        email: The recipient.
-        track_open: Whether openings shall be tracked; `None` leaves it to the service.
-        track_click: The same for clicks.
-    """
-    html = composition.html if composition.html.strip() else html_from_text(composition.text)
-    fields = [
-        ("sender_email", composition.from_email),
-        ("sender_name", composition.from_name),
-        ("subject", composition.subject),
-        ("message", html),
-        ("email", email.addr_spec),
-    ]
-    for name, wanted in (("track_open", track_open), ("track_click", track_click)):
-        if wanted is not None:
-            fields.append((name, "1" if wanted else "0"))
-    files = tuple(
-        FormFile("attachment", file.filename, file.content_type, file.content)
-        for file in composition.letter.attachments
-    )
-    present = tuple((name, value) for name, value in fields if value)
-    return Form(SEND_EMAIL, present, files, composition.losses)
-
-
-def read_answer(
-    answer: HttpAnswer,
-    now: datetime,
-    _: Submission | None = None,
-) -> DeliveryOutcome:
-    """
-    Read the answer to sendEmail for its single recipient, or to a question.
-
-    Args:
-        answer: Any status; HTTP 200 alone proves nothing (D 24).
-        now: For a Retry-After that names a date.
-
-    Returns:
-        The outcome: success only with a 2xx, a JSON object, `status` ok in any case, and no error.
-        Never raises.
-
-    Source: provider reference, parts C.1 (errors: public and assumed) and C.2.
+    Success only with a 2xx, a JSON object, `status` ok in any case, and no error (D 24).
     """
     body = answer.json_object()
     text = _error_text(answer, body)
@@ -104,9 +106,62 @@ def read_answer(
         # this dress, too; but only the latter names a wait.
         code = 422 if wait_in(text) is None else 429
         return outcome_from_failure(answer, text, now=now, code=code)
-    if str(body.get("status")).lower() != "ok":
+    if str(body.get("status")).strip().lower() != "ok":
         return doubtful(answer, "and neither success nor an error in the answer")
-    return accepted(_email_id(body.get("result")))
+    return _Success(body.get("result"))
+
+
+def _read_list(
+    answer: HttpAnswer, now: datetime, read_item: Callable[[dict[str, Any]], T]
+) -> tuple[T, ...] | DeliveryOutcome:
+    found = _success(answer, now)
+    if isinstance(found, DeliveryOutcome):
+        return found
+    # PHP writes a list whose keys have a gap as an object, and an empty one sometimes as null.
+    result = list(found.result.values()) if isinstance(found.result, dict) else found.result
+    if result is None:
+        return ()
+    if not isinstance(result, list):
+        return doubtful(answer, "and no list in the answer")
+    return tuple(read_item(item) for item in result if isinstance(item, dict))
+
+
+def _mailing(item: dict[str, Any]) -> Mailing:
+    return Mailing(
+        message_id=id_from(item.get("message_id")),
+        name=_text(item.get("name")),
+        sender_email=_text(item.get("sender_email")),
+        sender_name=_text(item.get("sender_name")),
+        success=tuple(_recipient(entry, "recipient") for entry in _objects(item.get("success"))),
+        errors=tuple(
+            RefusedAddress(_text(entry.get("email")), _text(entry.get("error")))
+            for entry in _objects(item.get("errors"))
+        ),
+    )
+
+
+def _recipient(entry: dict[str, Any], address: str) -> RecipientStatus:
+    return RecipientStatus(
+        email_id=id_from(entry.get("email_id")),
+        email=_text(entry.get(address)),
+        status=_text(entry.get("status")).upper(),
+        error=_text(entry.get("error")),
+    )
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    entries = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(entries, list):
+        yield from (entry for entry in entries if isinstance(entry, dict))
+
+
+def _of(result: object) -> dict[str, Any]:
+    return result if isinstance(result, dict) else {}
+
+
+def _text(value: object) -> str:
+    """Any scalar as one trimmed line; empty for null and for what is none (D 27, D 36)."""
+    return one_line(str(value)) if isinstance(value, str | int) else ""
 
 
 def _is_error(body: dict[str, Any]) -> bool:
@@ -135,8 +190,3 @@ def _first_text(errors: object) -> str:
         elif isinstance(errors, list):
             errors = errors[0] if errors else None
     return ""
-
-
-def _email_id(result: object) -> str:
-    value = result.get("email_id") if isinstance(result, dict) else None
-    return id_from(value)

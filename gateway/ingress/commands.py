@@ -20,7 +20,7 @@ from providers.contract.address import Address, InvalidAddress, parse_address
 from providers.contract.envelope import BodyType, Notify, Ret
 
 _NOT_OFFERED = frozenset(
-    {b"AUTH", b"BDAT", b"ETRN", b"EXPN", b"SAML", b"SEND", b"SOML", b"STARTTLS", b"TURN"}
+    {b"AUTH", b"ETRN", b"EXPN", b"SAML", b"SEND", b"SOML", b"STARTTLS", b"TURN"}
 )
 _HTTP_METHODS = frozenset(
     {b"CONNECT", b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"POST", b"PUT", b"TRACE"}
@@ -38,6 +38,7 @@ _KEYWORD = {
 _ANGLE_PATH = re.compile(r'<((?:"(?:[^"\\]|\\.)*+"|[^<>"])*+)>')
 _BARE_PATH = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^\s<>"])++', re.ASCII)
 
+_BDAT = re.compile(rb"([0-9]{1,20})(?:[ \t]+([Ll][Aa][Ss][Tt]))?\Z")
 _SIZE = re.compile(r"[0-9]{1,20}\Z")  # RFC 1870 5
 # RFC 3461 4: printable ASCII but `+` and `=`, which like all else are written in hexadecimal. What
 # that stands for must be printable too (4.2, 4.4): it is shown in reports.
@@ -78,6 +79,14 @@ class RcptCommand:
     forward_path: Address
     notify: frozenset[Notify] | None = None
     orcpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BdatCommand:
+    """BDAT (RFC 3030 2): so many octets follow the command line, and with `last` end the letter."""
+
+    octets: int
+    last: bool
 
 
 def split_verb(line: bytes) -> tuple[bytes, bytes]:
@@ -150,6 +159,12 @@ def parse_rcpt(argument: bytes, hostname: str) -> RcptCommand | Reply:
         return RcptCommand(forward_path)
     values = _parse_parameters(rest, _RCPT_PARAMETERS)
     return values if isinstance(values, Reply) else RcptCommand(forward_path, **values)
+
+
+def parse_bdat(argument: bytes) -> BdatCommand | None:
+    """Read the argument of BDAT; `None` when nobody can tell how many octets follow."""
+    match = _BDAT.match(argument)
+    return BdatCommand(int(match[1]), bool(match[2])) if match else None
 
 
 def _split_path(argument: bytes, keyword: str) -> tuple[str, str] | None:

@@ -28,7 +28,10 @@ class Dialogue:
     """
     One client's session, from its first command to its last.
 
-    `client` is who we speak with; its `helo` is empty until it has said HELO or EHLO.
+    Attributes:
+        client: Who we speak with; its `helo` is empty until it has said HELO or EHLO.
+        chunk: The BDAT just answered. Its octets follow and are to be read before the reply leaves,
+            whatever that is (RFC 3030 2); `None` after any other line.
     """
 
     def __init__(self, reception: Reception, address: str) -> None:
@@ -38,7 +41,10 @@ class Dialogue:
         self._mail: commands.MailCommand | None = None
         self._recipients: dict[Address, Recipient] = {}
         self._smtputf8 = False
+        self._chunks_begun = False
+        self._chunk_refusal: Reply | None = None
         self._errors = 0
+        self.chunk: commands.BdatCommand | None = None
         self.client = Client(address, helo="", esmtp=False)
 
     @property
@@ -55,21 +61,24 @@ class Dialogue:
         """
         Reply to a line.
 
-        After 354 the content is to be read; then `take_envelope` ends the letter.
+        After 354 the content is to be read; then `take_envelope` ends the letter. So it does after
+        the last chunk; `refuse_chunks` ends one of which a chunk cannot be taken.
         """
+        self.chunk = None
         if isinstance(line, LineFault):
             reply = _FAULTS[line]
         else:
             verb, argument = commands.split_verb(line)
             command = self._commands.get(verb)
             reply = command(self, argument) if command else commands.refuse_verb(verb)
-        if reply.code in replies.ERROR_CODES:
+        # Chunks of a letter that was refused may all be on their way already (RFC 3030 2).
+        if reply.code in replies.ERROR_CODES and self.chunk is None:
             self._errors += 1
         return reply
 
     def take_envelope(self) -> Envelope:
         """
-        Give the envelope away, after 354 alone: the next command may be another MAIL.
+        Give the envelope away, after 354 or the last chunk: the next command may be another MAIL.
 
         It needs SMTPUTF8 when an address does, whether the client said so or not: clients that
         write such addresses bare are taken, as Postfix does.
@@ -87,6 +96,12 @@ class Dialogue:
             mail.ret,
             mail.envid,
         )
+
+    def refuse_chunks(self, reply: Reply, *, last: bool) -> None:
+        """End the letter; until its last chunk has come, each is refused by the same reply."""
+        self._reset()
+        if not last:
+            self._chunk_refusal = reply
 
     def _helo(self, argument: bytes) -> Reply:
         if not (name := commands.parse_hello(argument)):
@@ -116,6 +131,7 @@ class Dialogue:
         )
         if refusal:
             return refusal
+        self._chunk_refusal = None
         self._mail = mail
         self._smtputf8 = mail.smtputf8 or (
             mail.reverse_path is not None and mail.reverse_path.needs_smtputf8
@@ -125,6 +141,8 @@ class Dialogue:
     def _rcpt_to(self, argument: bytes) -> Reply:
         if self._mail is None:
             return replies.NEED_MAIL
+        if self._chunks_begun:
+            return replies.WITHIN_CHUNKS
         rcpt = commands.parse_rcpt(argument, self._rules.hostname)
         if isinstance(rcpt, Reply):
             return rcpt
@@ -143,7 +161,22 @@ class Dialogue:
             return replies.NEED_MAIL
         if not self._recipients:
             return replies.NEED_RCPT
+        if self._chunks_begun:
+            return replies.WITHIN_CHUNKS
         return replies.SYNTAX_DATA if argument else replies.SEND_DATA
+
+    def _bdat(self, argument: bytes) -> Reply:
+        self.chunk = commands.parse_bdat(argument)
+        if self.chunk is None:
+            return replies.SYNTAX_BDAT
+        if self._chunk_refusal is not None:
+            return self._chunk_refusal
+        if self._mail is None:
+            return replies.NEED_MAIL
+        if not self._recipients:
+            return replies.NEED_RCPT
+        self._chunks_begun = True
+        return replies.CHUNK_OK
 
     def _rset(self, argument: bytes) -> Reply:
         if argument:
@@ -176,6 +209,8 @@ class Dialogue:
     def _reset(self) -> None:
         self._mail = None
         self._recipients = {}
+        self._chunks_begun = False
+        self._chunk_refusal = None
 
     _commands: ClassVar[dict[bytes, Callable[[Dialogue, bytes], Reply]]] = {
         b"HELO": _helo,
@@ -183,6 +218,7 @@ class Dialogue:
         b"MAIL": _mail_from,
         b"RCPT": _rcpt_to,
         b"DATA": _data,
+        b"BDAT": _bdat,
         b"RSET": _rset,
         b"NOOP": _noop,
         b"VRFY": _vrfy,

@@ -38,6 +38,8 @@ class LineReader:
 
     def feed(self, chunk: bytes) -> None:
         """Take more input; the caller stops reading when `pending` grows."""
+        if not chunk:
+            return
         if self._at == len(self._buffer):
             self._buffer, self._at = chunk, 0
         else:
@@ -69,6 +71,12 @@ class LineReader:
         rest = self._buffer[self._at :]
         self._buffer, self._at = b"", 0
         return rest
+
+    def take(self, octets: int) -> bytes:
+        """Give out at most so many octets of what is pending: they are no command line."""
+        start = self._at
+        self._at = min(start + octets, len(self._buffer))
+        return self._buffer[start : self._at]
 
     def _unfinished(self) -> LineFault | None:
         if self._dropping or self.pending > MAX_COMMAND_LINE + 1:

@@ -1,69 +1,37 @@
 """
-The end of data: from chunks off the wire to the content of a letter, exact at any chunk boundary.
+The end of a letter's octets: from chunks off the wire to content, exact at any chunk boundary.
 
-Sans-IO. Data ends at CRLF.CRLF and nowhere else, so that no other sequence can smuggle a second
-letter in (trap T18). Works on whole chunks with what C does fast: a letter costs one search, one
-look at its line ends and one join, whatever the number of its lines. `session` feeds it.
+Sans-IO. After 354, data ends at CRLF.CRLF and nowhere else, so that no other sequence can smuggle a
+second letter in (trap T18). After BDAT (RFC 3030) it ends where its size says, whatever the octets
+are. A letter costs one search, one look at its line ends and one join, whatever the number of its
+lines. `session` feeds both readers; what they gather is in `content`.
 """
 
 from __future__ import annotations
 
-import re
-from io import IncrementalNewlineDecoder
+from gateway.ingress.content import GatheredContent
 
 _END = b"\r\n.\r\n"
 _LINE_OF_DOT = b"\r\n."
-_MOST_CHUNKS = 1024
-# The whole run from its first CR on: without the look behind, a long run costs its square.
-_DOUBLED_CR = re.compile(rb"(?<!\r)\r{2,}+\n")
 
 
-class DataReader:
+class DataReader(GatheredContent):
     """
-    Collects what follows 354 until the line with a lone dot.
-
-    Args:
-        max_octets: Largest content to take, as RFC 1870 counts: CRLF line ends, dots removed.
+    Collects what follows 354 until the line with a lone dot; dots for transparency are removed.
 
     Attributes:
-        too_big: The content is larger than that. It was read to its end and is not kept.
-        repairs: How many bare CR and bare LF the content held; known at the end.
-        held: Octets kept at the moment.
         ended: The end was seen.
     """
 
-    __slots__ = (
-        "_blocks",
-        "_carry",
-        "_chunks",
-        "_content",
-        "_dots",
-        "_line_ends",
-        "_max_octets",
-        "_room",
-        "_swallowing",
-        "ended",
-        "held",
-        "repairs",
-        "too_big",
-    )
+    __slots__ = ("_carry", "_dots", "ended")
 
     def __init__(self, max_octets: int) -> None:
-        self._max_octets = max_octets
         # Of the lines that dots make longer, `..` grows most: from three octets to four.
-        self._room = max_octets * 4 // 3 + len(_END)
+        super().__init__(max_octets, max_octets * 4 // 3 + len(_END))
         # The last octets seen, where an end may have begun. The line with 354 ended before them.
         self._carry = b"\r\n"
-        self._chunks: list[bytes] = []
-        self._blocks: list[bytes] = []
         self._dots = False
-        self._line_ends = IncrementalNewlineDecoder(None, translate=False)
-        self._swallowing = False
-        self._content = b""
         self.ended = False
-        self.held = 0
-        self.repairs = 0
-        self.too_big = False
 
     def feed(self, chunk: bytes) -> bytes | None:
         """
@@ -80,25 +48,9 @@ class DataReader:
         self.ended = True
         self._keep(chunk[:end])
         if not self._swallowing:
-            self._finish()
+            self._drop_last(len(_END) - len(b"\r\n"))
+            self._finish(dots=self._dots)
         return chunk[end:]
-
-    def content(self) -> bytes:
-        """
-        Give the content away: CRLF line ends only, dots removed, empty or ended by CRLF.
-
-        For once, after the end was seen; the reader holds nothing from then on. Empty when the
-        letter was too big or swallowed.
-        """
-        content, self._content, self.held = self._content, b"", 0
-        return content
-
-    def swallow(self) -> None:
-        """Keep nothing of this letter: what is held goes, the rest is read and dropped."""
-        self._swallowing = True
-        self._chunks.clear()
-        self._blocks.clear()
-        self.held = 0
 
     def _find_end(self, chunk: bytes) -> int | None:
         """How many octets of the chunk belong to the data, its end included."""
@@ -120,70 +72,47 @@ class DataReader:
         self._dots = self._dots or found != dot
         return None if found < 0 else found + len(_END)
 
-    def _keep(self, chunk: bytes) -> None:
-        if self._swallowing:
-            return
-        self.held += len(chunk)
-        if self.held > self._room:
+
+class ChunkReader(GatheredContent):
+    """
+    Collects the chunks of one letter, one BDAT after another.
+
+    Attributes:
+        ended: The chunk that was announced last is whole.
+    """
+
+    __slots__ = ("_last", "_missing", "ended")
+
+    def __init__(self, max_octets: int) -> None:
+        super().__init__(max_octets, max_octets)
+        self._missing = 0
+        self._last = False
+        self.ended = True
+
+    def expect(self, octets: int, *, last: bool) -> None:
+        """A BDAT was read: so many octets belong to the letter, and with `last` they end it."""
+        self._missing = octets
+        self._last = last
+        self.ended = False
+        if self.held + octets > self._max_octets:
             self.too_big = True
             self.swallow()
-            return
-        # The standard library's universal newlines: one pass in C that tells CR, LF and CRLF apart.
-        self._line_ends.decode(chunk.decode("latin-1"))
-        self._chunks.append(chunk)
-        if len(self._chunks) == _MOST_CHUNKS:
-            # Chunks of a few octets would take many times their size in memory.
-            self._blocks.append(b"".join(self._chunks))
-            self._chunks.clear()
 
-    def _finish(self) -> None:
-        self._drop_last(len(_END) - len(b"\r\n"))
-        content = b"".join((*self._blocks, *self._chunks))
-        self._blocks.clear()
-        self._chunks.clear()
-        if self._dots:
-            content = _without_dots(content)
-        self._line_ends.decode("", final=True)
-        if self._line_ends.newlines not in (None, "\r\n"):
-            self.repairs = _bare_line_ends(content)
-            content = _with_whole_line_ends(content)
-        self.held = len(content)
-        if self.held > self._max_octets:
-            self.too_big = True
-            self.held = 0
-        else:
-            self._content = content
+    def feed(self, chunk: bytes) -> bytes | None:
+        """
+        Read on; to be called with what there is, be it nothing, after each `expect`.
 
-    def _drop_last(self, octets: int) -> None:
-        """Take octets off the end of what is held, without a copy of the rest."""
-        parts = self._chunks or self._blocks
-        while octets:
-            last = parts.pop()
-            if len(last) > octets:
-                parts.append(last[:-octets])
-                return
-            octets -= len(last)
-            parts = self._chunks or self._blocks
-
-
-def _without_dots(content: bytes) -> bytes:
-    """Undo the transparency of RFC 5321 4.5.2."""
-    if content.startswith(b"."):
-        content = content[1:]
-    return content.replace(_LINE_OF_DOT, b"\r\n")
-
-
-def _bare_line_ends(content: bytes) -> int:
-    return content.count(b"\r") + content.count(b"\n") - 2 * content.count(b"\r\n")
-
-
-def _with_whole_line_ends(content: bytes) -> bytes:
-    """
-    Make every line end a CRLF: bare LF, bare CR, and several CR before an LF.
-
-    The last is what a CRLF becomes when it is written in text mode; read as two line ends, it would
-    cut the header off after its first line.
-    """
-    if b"\r\r\n" in content:
-        content = _DOUBLED_CR.sub(b"\r\n", content)
-    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+        Returns:
+            `None` while the chunk is not whole; else what follows it, the next commands.
+        """
+        missing = self._missing
+        if len(chunk) < missing:
+            self._missing = missing - len(chunk)
+            self._keep(chunk)
+            return None
+        self._missing = 0
+        self.ended = True
+        self._keep(chunk[:missing])
+        if self._last:
+            self._finish(dots=False)
+        return chunk[missing:]

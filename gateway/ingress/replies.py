@@ -23,6 +23,7 @@ class Reason(StrEnum):
     HELLO = "hello"
     OK = "ok"
     SEND_DATA = "send_data"
+    CHUNK = "chunk"
     HELP = "help"
     NOT_VERIFIED = "not_verified"
     BYE = "bye"
@@ -46,8 +47,8 @@ class Reason(StrEnum):
     TOO_MANY_RECIPIENTS = "too_many_recipients"
     NO_ROUTE = "no_route"
     CANNOT_BE_CARRIED = "cannot_be_carried"
-
     BAD_INSTRUCTION = "bad_instruction"
+
     TOO_MANY_CONNECTIONS = "too_many_connections"
     SHUTTING_DOWN = "shutting_down"
     IDLE = "idle"
@@ -79,8 +80,9 @@ RCPT_OK = Reply(250, "2.1.5", "Ok", Reason.OK)
 RESET_OK = Reply(250, "2.0.0", "Ok", Reason.OK)
 NOOP_OK = Reply(250, "2.0.0", "Ok", Reason.OK)
 SEND_DATA = Reply(354, "", "End data with <CR><LF>.<CR><LF>", Reason.SEND_DATA)
+CHUNK_OK = Reply(250, "2.0.0", "Ok, chunk taken", Reason.CHUNK)
 HELP = Reply(
-    214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT", Reason.HELP
+    214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT", Reason.HELP
 )
 NOT_VERIFIED = Reply(
     252, "2.0.0", "Addresses are not verified here, try to send", Reason.NOT_VERIFIED
@@ -99,12 +101,15 @@ SYNTAX_EHLO = Reply(501, "5.5.4", "Syntax: EHLO hostname", Reason.BAD_SYNTAX)
 SYNTAX_MAIL = Reply(501, "5.5.4", "Syntax: MAIL FROM:<address>", Reason.BAD_SYNTAX)
 SYNTAX_RCPT = Reply(501, "5.5.4", "Syntax: RCPT TO:<address>", Reason.BAD_SYNTAX)
 SYNTAX_DATA = Reply(501, "5.5.4", "Syntax: DATA", Reason.BAD_SYNTAX)
+# Its octets cannot be told from commands, so that the session ends.
+SYNTAX_BDAT = Reply(521, "5.5.4", "Syntax: BDAT octets [LAST]", Reason.BAD_SYNTAX)
 SYNTAX_RSET = Reply(501, "5.5.4", "Syntax: RSET", Reason.BAD_SYNTAX)
 SYNTAX_VRFY = Reply(501, "5.5.4", "Syntax: VRFY address", Reason.BAD_SYNTAX)
 NEED_HELLO = Reply(503, "5.5.1", "Send HELO or EHLO first", Reason.BAD_SEQUENCE)
 NEED_MAIL = Reply(503, "5.5.1", "Send MAIL first", Reason.BAD_SEQUENCE)
 NEED_RCPT = Reply(503, "5.5.1", "No recipient was accepted", Reason.BAD_SEQUENCE)
 NESTED_MAIL = Reply(503, "5.5.1", "A letter is under way, send RSET first", Reason.BAD_SEQUENCE)
+WITHIN_CHUNKS = Reply(503, "5.5.1", "Send BDAT or RSET, a chunk was taken", Reason.BAD_SEQUENCE)
 UNKNOWN_PARAMETER = Reply(
     555, "5.5.4", "Parameter not recognised or not implemented", Reason.UNKNOWN_PARAMETER
 )
@@ -148,6 +153,7 @@ def extended_hello(hostname: str, max_message_size: int) -> Reply:
         "PIPELINING",
         f"SIZE {max_message_size}",
         "8BITMIME",
+        "CHUNKING",
         "SMTPUTF8",
         "ENHANCEDSTATUSCODES",
         "DSN",

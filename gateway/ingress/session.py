@@ -19,9 +19,10 @@ import structlog
 from aiosmtpd.smtp import SMTP
 
 from gateway.ingress import policy, replies
+from gateway.ingress.commands import BdatCommand
 from gateway.ingress.dialogue import Dialogue
 from gateway.ingress.lines import LineFault, LineReader
-from gateway.ingress.reader import DataReader
+from gateway.ingress.reader import ChunkReader, DataReader
 from gateway.ingress.reception import Reception
 from gateway.ingress.submission import Reply, Submission
 from providers.contract.envelope import Envelope
@@ -55,7 +56,8 @@ class Session(SMTP):
         self._reception = reception
         self._listener = listener
         self._lines = LineReader()
-        self._data: DataReader | None = None
+        self._data: DataReader | ChunkReader | None = None
+        self._chunks: ChunkReader | None = None
         self._held = 0
         self._no_memory = False
         self._told_of_repairs = False
@@ -159,6 +161,10 @@ class Session(SMTP):
                 if reply is replies.SEND_DATA:
                     self._say(reply)
                     reply = await self._letter()
+                elif dialogue.chunk is not None:
+                    reply = await self._chunk(dialogue.chunk, reply)
+                elif self._chunks is not None and not dialogue.within_letter:
+                    self._drop_chunks()
             except _Ended:
                 raise
             except Exception as error:  # noqa: BLE001 - logged; a surprise is a 451 (trap T11)
@@ -190,27 +196,74 @@ class Session(SMTP):
 
     async def _letter(self) -> Reply:
         """Read the content that follows 354, and have the letter taken."""
-        rules = self._reception.rules
-        data = self._data = DataReader(rules.max_message_size)
+        data = DataReader(self._reception.rules.max_message_size)
         self._no_memory = False
         try:
-            if ahead := self._lines.take_rest():
-                self._read_content(data, ahead)
-            while not data.ended:
-                await self._more()
-            if self._gone:
-                raise _Ended  # it will send the letter again, not knowing that we have it
-            envelope = self._dialogue.take_envelope()
-            if data.too_big:
-                return replies.message_too_big(rules.max_message_size)
-            if self._no_memory:
-                return replies.NO_MEMORY
-            return await self._take(envelope, data)
+            await self._read(data, self._lines.take_rest())
+            return await self._end_of_letter(data)
         finally:
-            self._data = None
             self._hold(0)
 
-    async def _take(self, envelope: Envelope, data: DataReader) -> Reply:
+    async def _chunk(self, chunk: BdatCommand, reply: Reply) -> Reply:
+        """
+        Read the octets that follow BDAT, and have the letter taken when they are its last.
+
+        They are read whatever becomes of them: what is content must never be taken for commands.
+        """
+        data = self._chunks
+        if data is None:
+            data = self._chunks = ChunkReader(self._reception.rules.max_message_size)
+            self._no_memory = False
+        try:
+            self._announce(data, chunk, kept=reply is replies.CHUNK_OK)
+            await self._read(data, self._lines.take(chunk.octets))
+            if reply is replies.CHUNK_OK:
+                reply = self._refusal_of(data) or reply
+            if reply is not replies.CHUNK_OK:
+                self._chunks = None
+                self._dialogue.refuse_chunks(reply, last=chunk.last)
+            elif chunk.last:
+                self._chunks = None
+                reply = await self._end_of_letter(data)
+            return reply
+        finally:
+            if self._chunks is None:
+                self._hold(0)
+
+    def _announce(self, data: ChunkReader, chunk: BdatCommand, *, kept: bool) -> None:
+        """Make ready for the octets of a chunk; there may be no room for them."""
+        data.expect(chunk.octets, last=chunk.last)
+        full = self._reception.held + chunk.octets > self._reception.rules.memory
+        self._no_memory = self._no_memory or (full and not data.too_big)
+        if full or not kept:
+            data.swallow()
+
+    async def _read(self, data: DataReader | ChunkReader, ahead: bytes) -> None:
+        """Read content until it ends; `ahead` of it was read with the commands."""
+        self._data = data
+        try:
+            self._read_content(data, ahead)
+            while not data.ended:
+                await self._more()
+        finally:
+            self._data = None
+
+    async def _end_of_letter(self, data: DataReader | ChunkReader) -> Reply:
+        if self._gone:
+            raise _Ended  # it will send the letter again, not knowing that we have it
+        envelope = self._dialogue.take_envelope()
+        return self._refusal_of(data) or await self._take(envelope, data)
+
+    def _refusal_of(self, data: DataReader | ChunkReader) -> Reply | None:
+        if data.too_big:
+            return replies.message_too_big(self._reception.rules.max_message_size)
+        return replies.NO_MEMORY if self._no_memory else None
+
+    def _drop_chunks(self) -> None:
+        self._chunks = None
+        self._hold(0)
+
+    async def _take(self, envelope: Envelope, data: DataReader | ChunkReader) -> Reply:
         size = data.held
         if data.repairs and not self._told_of_repairs:
             self._told_of_repairs = True  # such a client does it with every letter
@@ -245,7 +298,7 @@ class Session(SMTP):
             "size": size,
         }
 
-    def _read_content(self, data: DataReader, chunk: bytes) -> None:
+    def _read_content(self, data: DataReader | ChunkReader, chunk: bytes) -> None:
         rules = self._reception.rules
         self._expect(rules.data_timeout_s)
         rest = data.feed(chunk)
@@ -333,6 +386,7 @@ class Session(SMTP):
 
     def _finish(self) -> None:
         self._done = True
+        self._drop_chunks()
         if not self._wire.is_closing():
             self._wire.write(b"".join(self._out))
             self._wire.close()

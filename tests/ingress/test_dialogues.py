@@ -18,6 +18,7 @@ async def test_a_letter_from_greeting_to_bye(house: House) -> None:
         "250-PIPELINING",
         "250-SIZE 26214400",
         "250-8BITMIME",
+        "250-CHUNKING",
         "250-SMTPUTF8",
         "250-ENHANCEDSTATUSCODES",
         "250-DSN",
@@ -88,6 +89,23 @@ async def test_pipelined_letters(house: House) -> None:
         await client.send(b"n: %d\r\n.\r\nRSET\r\n" % number)
         await client.expect(f"250 2.0.0 Ok: queued as Q000{number}", "250 2.0.0")
     assert house.intake.contents == [b"n: 1\r\n", b"n: 2\r\n", b"n: 3\r\n"]
+
+
+async def test_letter_in_chunks_over_sockets(house: House) -> None:
+    """RFC 3030: several MiB in pipelined chunks, and a letter by DATA behind them."""
+    content = (b"x" * 76 + b"\r\n") * 60_000
+    client = await house.greeted()
+    wire = b"MAIL FROM:<a@example.com> BODY=8BITMIME\r\nRCPT TO:<b@example.org>\r\n"
+    for at in range(0, len(content), 1 << 20):
+        piece = content[at : at + (1 << 20)]
+        last = b" LAST" if at + len(piece) == len(content) else b""
+        wire += b"BDAT %d%s\r\n" % (len(piece), last) + piece
+    await client.send(wire)
+    await client.expect(
+        "250 2.1.0", "250 2.1.5", *["250 2.0.0 Ok, chunk"] * 4, "250 2.0.0 Ok: queued"
+    )
+    assert (await client.letter(b"small")).startswith("250 ")
+    assert house.intake.contents == [content, b"small\r\n"]
 
 
 async def test_octet_by_octet(house: House) -> None:
@@ -189,11 +207,12 @@ async def test_strangers_get_no_further_than_mail(open_house: OpenHouse) -> None
 
 
 async def test_what_was_never_offered(house: House) -> None:
-    """Nothing pretends to be there: no TLS, no AUTH, no chunks."""
+    """Nothing pretends to be there: no TLS, no AUTH, no binary content."""
     client = await house.greeted()
-    for command in ("STARTTLS", "AUTH PLAIN AGEAYg==", "BDAT 5 LAST", "EXPN staff", "ETRN x"):
+    for command in ("STARTTLS", "AUTH PLAIN AGEAYg==", "EXPN staff", "ETRN x"):
         assert (await client.say(command))[0].startswith("502 5.5.1 ")
     assert (await client.say("XCLIENT ADDR=192.0.2.1"))[0].startswith("500 5.5.1 ")
+    assert (await client.say("MAIL FROM:<> BODY=BINARYMIME"))[0].startswith("501 5.5.4 ")
 
 
 async def test_nonsense_ends_the_session(open_house: OpenHouse) -> None:

@@ -14,7 +14,7 @@ from gateway.ingress.commands import MailCommand, RcptCommand
 from gateway.ingress.dialogue import Dialogue
 from gateway.ingress.lines import MAX_COMMAND_LINE, LineFault, LineReader
 from gateway.ingress.policy import FrontDoorRules
-from gateway.ingress.reader import DataReader
+from gateway.ingress.reader import ChunkReader, DataReader
 from gateway.ingress.reception import Reception
 from gateway.ingress.submission import Client, Reply, Submission
 from gateway.ingress.trace import received_field
@@ -114,6 +114,23 @@ def test_limit_is_on_the_content(wire: bytes, cuts: list[int], limit: int) -> No
     assert expected is not None
     assert reader.too_big == (len(expected[0]) > limit)
     assert reader.content() == (b"" if reader.too_big else expected[0])
+
+
+@given(st.lists(WIRE, max_size=6), st.binary(max_size=5), CUTS)
+def test_chunks_are_exact(pieces: list[bytes], rest: bytes, cuts: list[int]) -> None:
+    """RFC 3030: what the sizes say is the content, whatever it is and however it is cut."""
+    reader = ChunkReader(1 << 20)
+    for number, piece in enumerate(pieces):
+        reader.expect(len(piece), last=number == len(pieces) - 1)
+        parts = chunks(piece + rest, cuts)
+        after = reader.feed(parts.pop(0))
+        while after is None:
+            after = reader.feed(parts.pop(0))
+        assert after + b"".join(parts) == rest
+    content = with_whole_line_ends(b"".join(pieces))
+    if content and not content.endswith(b"\r\n"):
+        content += b"\r\n"
+    assert reader.content() == content
 
 
 COMMAND_WIRE = st.lists(

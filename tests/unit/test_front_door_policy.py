@@ -193,6 +193,7 @@ def test_what_ehlo_offers() -> None:
         b"250-PIPELINING\r\n"
         b"250-SIZE 26214400\r\n"
         b"250-8BITMIME\r\n"
+        b"250-CHUNKING\r\n"
         b"250-SMTPUTF8\r\n"
         b"250-ENHANCEDSTATUSCODES\r\n"
         b"250-DSN\r\n"

@@ -126,6 +126,18 @@ def test_lines_come_one_by_one() -> None:
     assert (lines.pending, lines.next()) == (0, None)
 
 
+def test_octets_that_are_no_line_are_taken_from_between() -> None:
+    """After BDAT so many octets are content, and the line behind them is a line again."""
+    lines = LineReader()
+    lines.feed(b"BDAT 3\r\na\r\nNOOP\r\nBDAT 9\r\nb")
+    assert lines.next() == b"BDAT 3"
+    assert lines.take(3) == b"a\r\n"
+    assert [lines.next(), lines.next()] == [b"NOOP", b"BDAT 9"]
+    assert [lines.take(9), lines.take(8)] == [b"b", b""]
+    lines.feed(b"")
+    assert (lines.pending, lines.next()) == (0, None)
+
+
 @pytest.mark.parametrize(
     ("wire", "expected"),
     [

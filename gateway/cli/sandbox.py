@@ -20,7 +20,7 @@ def sandbox(
     http_port: Annotated[int, typer.Option(help="Of v1, v2 and control; 0: a free one.")] = 0,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="[provider:]kind[:times], for example rest_v1:throttle:3."),
+        typer.Option(help="[provider:]kind[/style][@method][:times], as rest_v1:throttle:3."),
     ] = None,
 ) -> None:
     """Imitate the three providers strictly, until stopped."""

@@ -38,6 +38,7 @@ class Fault:
         recipient: Only for an address that contains this text; empty: for all.
         retry_after_s: The wait that a `throttle` asks for, in seconds.
         style: How the provider words it where it has several ways; empty is its default.
+        method: Only at calls of this method of an API, as it names it; empty: at all.
     """
 
     kind: FaultKind
@@ -46,37 +47,52 @@ class Fault:
     recipient: str = ""
     retry_after_s: float = 1.0
     style: str = ""
+    method: str = ""
 
-    def fits(self, provider: str, recipient: str) -> bool:
-        """Whether it strikes at this provider for this recipient (empty: not yet known)."""
-        return self.provider in ("*", provider) and self.recipient.lower() in recipient.lower()
+    def fits(self, provider: str, recipient: str, method: str = "") -> bool:
+        """
+        Whether it strikes at this provider for this recipient, in a call of this method.
+
+        Both may be empty: a recipient that is not yet known, a protocol without methods.
+        """
+        return (
+            self.provider in ("*", provider)
+            and self.recipient.lower() in recipient.lower()
+            and self.method in ("", method)
+        )
+
+
+_PROVIDERS = ("smarthost", "rest_v1", "form_v2", "*")
 
 
 def parse_fault(text: str) -> Fault:
     """
-    Read `[provider:]kind[:times]`, as the command line takes it; times may be `always`.
+    Read `[provider:]kind[/style][@method][:times]`, as the command line takes it.
+
+    Times may be `always`; `form_v2:refuse/200@sendBulkEmail:3` is an example with everything.
 
     Raises:
         ValueError: No such kind or provider, or the count is not a positive number.
     """
     words = text.split(":")
-    providers = ("smarthost", "rest_v1", "form_v2", "*")
-    provider = words.pop(0) if words[0] in providers else "*"
-    if not words or len(words) > 2 or words[0] not in list(FaultKind):
-        kinds = ", ".join(FaultKind)
+    provider = words.pop(0) if words[0] in _PROVIDERS else "*"
+    what, _, method = (words[0] if words else "").partition("@")
+    kind, _, style = what.partition("/")
+    if len(words) > 2 or kind not in list(FaultKind):
         raise ValueError(
-            f"a fault is [provider:]kind[:times] with a kind of {kinds} "
-            f"and a provider of {', '.join(providers)}, not {text!r}"
+            f"a fault is [provider:]kind[/style][@method][:times] with a kind of "
+            f"{', '.join(FaultKind)} and a provider of {', '.join(_PROVIDERS)}, not {text!r}"
         )
-    times: int | None = 1
-    if len(words) == 2:
-        if words[1] == "always":
-            times = None
-        elif words[1].isdigit() and int(words[1]) > 0:
-            times = int(words[1])
-        else:
-            raise ValueError(f"how often a fault strikes is a number or `always`, not {words[1]!r}")
-    return Fault(FaultKind(words[0]), provider, times)
+    times = _times(words[1]) if len(words) == 2 else 1
+    return Fault(FaultKind(kind), provider, times, style=style, method=method)
+
+
+def _times(word: str) -> int | None:
+    if word == "always":
+        return None
+    if word.isascii() and word.isdigit() and int(word) > 0:
+        return int(word)
+    raise ValueError(f"how often a fault strikes is a number or `always`, not {word!r}")
 
 
 @dataclass(slots=True)
@@ -99,6 +115,7 @@ class FaultPlan:
         recipient: str,
         *kinds: FaultKind,
         styles: Collection[str] | None = None,
+        method: str = "",
     ) -> Fault | None:
         """
         The fault that strikes now, if any, counted as struck.
@@ -109,11 +126,12 @@ class FaultPlan:
                 recipients does not strike then.
             kinds: Which kinds can strike at this moment of the protocol.
             styles: Only faults of these styles, where the style decides the moment; `None`: of any.
+            method: Which method of an API is called.
         """
         for fault in self.faults:
             if (
                 fault.kind in kinds
-                and fault.fits(provider, recipient)
+                and fault.fits(provider, recipient, method)
                 and (styles is None or fault.style in styles)
             ):
                 if fault.times is not None:

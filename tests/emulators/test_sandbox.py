@@ -112,7 +112,7 @@ class TestFaults:
         fault = {"kind": "throttle", "provider": "rest_v1", "times": 2, "retry_after_s": 7}
         assert (await client.post("/_sandbox/faults", json=fault)).status_code == 201
         (planned,) = (await client.get("/_sandbox/faults")).json()
-        assert planned == {**fault, "recipient": "", "style": ""}
+        assert planned == {**fault, "recipient": "", "style": "", "method": ""}
         assert [(await send(client)).status_code for _ in range(3)] == [429, 429, 201]
 
     async def test_taken_back(self, client: httpx.AsyncClient):

@@ -29,7 +29,7 @@ def test_words_of_the_command_line(text: str, fault: Fault) -> None:
 )
 def test_words_that_mean_nothing(text: str) -> None:
     """A misspelt fault is told and not ignored."""
-    with pytest.raises(ValueError, match="a fault is|how often"):
+    with pytest.raises(ValueError, match=r"a fault is|how often"):
         parse_fault(text)
 
 

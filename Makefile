@@ -38,8 +38,9 @@ format: $(VENV)/dev.stamp ## bring the sources into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/dev.stamp ## render the tables of settings, metrics and capabilities from the code
+docs: $(VENV)/dev.stamp ## render the tables of settings, metrics and capabilities, and the boards, from the code
 	$(BIN)/python docs/render.py
+	$(BIN)/python -m grafana.render
 
 bench: $(VENV)/dev.stamp ## letters per second, beside Postfix where it can be installed
 	@$(BIN)/python -m bench

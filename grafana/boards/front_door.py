@@ -1,0 +1,131 @@
+"""*Front door*: who comes, what they are answered, and what they bring."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+
+from grafana.boards.style import (
+    INSTANCE,
+    RATE,
+    board,
+    buckets,
+    figure,
+    quantiles,
+    query,
+    row,
+    series,
+)
+
+
+def front_door() -> dashboard.Dashboard:
+    """The board."""
+    replies = f"mailquay_smtp_replies_total{{{INSTANCE}}}"
+    refused = f'mailquay_smtp_replies_total{{{INSTANCE},code_class=~"4xx|5xx"}}'
+    return (
+        board("front-door", "Front door", "Sessions, replies by reason, sizes of letters.")
+        .with_panel(
+            figure(
+                "Open sessions",
+                "SMTP sessions open now.",
+                f"sum(mailquay_smtp_connections{{{INSTANCE}}})",
+                warn=400,
+            ).span(5)
+        )
+        .with_panel(
+            figure(
+                "New sessions",
+                "Begun a second.",
+                f"sum(rate(mailquay_smtp_sessions_total{{{INSTANCE}}}[{RATE}]))",
+                unit="reqps",
+            ).span(5)
+        )
+        .with_panel(
+            figure(
+                "Put off",
+                "Replies of 4xx a second: clients try again. The reasons are below.",
+                f'sum(rate(mailquay_smtp_replies_total{{{INSTANCE},code_class="4xx"}}[{RATE}]))',
+                unit="reqps",
+                warn=0.1,
+                bad=5,
+            ).span(5)
+        )
+        .with_panel(
+            figure(
+                "Refused",
+                "Replies of 5xx a second: clients give up.",
+                f'sum(rate(mailquay_smtp_replies_total{{{INSTANCE},code_class="5xx"}}[{RATE}]))',
+                unit="reqps",
+                warn=0.1,
+                bad=5,
+            ).span(5)
+        )
+        .with_panel(
+            figure(
+                "Middle size",
+                "Half of the letters are smaller.",
+                "histogram_quantile(0.5, sum by (le) "
+                f"(rate(mailquay_message_size_bytes_bucket{{{INSTANCE}}}[{RATE}])))",
+                unit="bytes",
+            ).span(4)
+        )
+        .with_row(row("Sessions"))
+        .with_panel(
+            series(
+                "Open sessions",
+                "By listener.",
+                query(
+                    f"sum by (listener) (mailquay_smtp_connections{{{INSTANCE}}})", "{{listener}}"
+                ),
+                stacked=True,
+            )
+        )
+        .with_panel(
+            series(
+                "Letters",
+                "Taken a second, by listener.",
+                query(
+                    "sum by (listener) "
+                    f"(rate(mailquay_messages_received_total{{{INSTANCE}}}[{RATE}]))",
+                    "{{listener}}",
+                ),
+                unit="reqps",
+                stacked=True,
+            )
+        )
+        .with_row(row("Replies"))
+        .with_panel(
+            series(
+                "By class",
+                "All replies, by the first digit of their code.",
+                query(f"sum by (code_class) (rate({replies}[{RATE}]))", "{{code_class}}"),
+                unit="reqps",
+                stacked=True,
+            )
+        )
+        .with_panel(
+            series(
+                "Refusals by reason",
+                "The ten most frequent reasons of 4xx and 5xx.",
+                query(f"topk(10, sum by (reason) (rate({refused}[{RATE}])))", "{{reason}}"),
+                unit="reqps",
+            )
+        )
+        .with_row(row("Letters"))
+        .with_panel(
+            buckets(
+                "Sizes",
+                "Octets of letters taken.",
+                "mailquay_message_size_bytes",
+                INSTANCE,
+                unit="bytes",
+            )
+        )
+        .with_panel(
+            series(
+                "Sizes",
+                "Percentiles.",
+                *quantiles("mailquay_message_size_bytes", INSTANCE),
+                unit="bytes",
+            )
+        )
+    )

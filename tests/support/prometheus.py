@@ -67,19 +67,18 @@ class Prometheus:
     async def start(self) -> None:
         """Start it and wait until it answers."""
         with (self._folder / "prometheus.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    _PROGRAM,
-                    f"--config.file={self._folder}/prometheus.yaml",
-                    f"--storage.tsdb.path={self._folder}/data",
-                    f"--web.listen-address=127.0.0.1:{self.port}",
-                ],
+            self._process = await asyncio.create_subprocess_exec(
+                _PROGRAM,
+                f"--config.file={self._folder}/prometheus.yaml",
+                f"--storage.tsdb.path={self._folder}/data",
+                f"--web.listen-address=127.0.0.1:{self.port}",
                 stdout=log,
                 stderr=log,
             )
         async with asyncio.timeout(_WAIT_S):
-            while not await self._is_ready():
-                await asyncio.sleep(0.1)  # another process's start has no event to wait for
+            # Another process's start has no event to wait for.
+            while not await self._is_ready():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
 
     async def _is_ready(self) -> bool:
         try:

@@ -132,7 +132,8 @@ class _Reader:
         default_type = "message/rfc822" if content_type == "multipart/digest" else "text/plain"
         parts: list[Part] = []
         is_whole = True
-        for part_start, part_end in self._ranges(parameters.get("boundary", ""), start, end):
+        boundary = parameters.get("boundary", "")
+        for part_start, part_end in part_ranges(self._content, boundary, start, end):
             if not self._parts_left:
                 is_whole = False
                 break
@@ -143,15 +144,16 @@ class _Reader:
             return Part("text/plain", body=text)  # never a multipart, whatever it was called
         return Part(content_type, parameters, parts=tuple(parts), is_whole=is_whole)
 
-    def _ranges(self, boundary: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Where the parts lie, by the boundary that was announced or by one that is there."""
-        octets = boundary.encode()[:_MAX_BOUNDARY]
-        if not octets or self._content.find(b"--" + octets, start, end) < 0:
-            likely = _LIKELY_DELIMITER.search(self._content, start, end)
-            if likely is None:
-                return
-            octets = likely[1]
-        yield from _between(self._content, b"--" + octets, start, end)
+
+def part_ranges(content: bytes, boundary: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the parts of a multipart lie, by the boundary announced or by one that is there."""
+    octets = boundary.encode()[:_MAX_BOUNDARY]
+    if not octets or content.find(b"--" + octets, start, end) < 0:
+        likely = _LIKELY_DELIMITER.search(content, start, end)
+        if likely is None:
+            return
+        octets = likely[1]
+    yield from _between(content, b"--" + octets, start, end)
 
 
 def _between(content: bytes, delimiter: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:

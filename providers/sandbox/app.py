@@ -7,7 +7,6 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from providers.contract.capabilities import Rate
 from providers.sandbox import credentials
 from providers.sandbox.control import Control
 from providers.sandbox.faults import FaultPlan
@@ -22,10 +21,9 @@ V2_PATH = "/api/v2"
 def build_app(
     letterbox: Letterbox,
     faults: FaultPlan,
+    rest_v1: SandboxRestV1,
     *,
-    api_key: str = credentials.V1_API_KEY,
     token: str = credentials.V2_TOKEN,
-    rate: Rate | None = None,
 ) -> Starlette:
     """
     The ASGI application, for a `listener.HttpListener`.
@@ -33,14 +31,14 @@ def build_app(
     Args:
         letterbox: Where accepted letters go.
         faults: What goes wrong.
-        api_key: The key that v1 takes.
+        rest_v1: The account of v1, with the same letterbox and faults.
         token: The token that v2 takes.
-        rate: The limit that v1 holds its callers to.
     """
     return Starlette(
         routes=[
-            Mount(V1_PATH, routes=SandboxRestV1(letterbox, faults, api_key, rate).routes()),
+            Mount(V1_PATH, routes=rest_v1.routes()),
             Mount(V2_PATH, routes=SandboxFormV2(letterbox, faults, token).routes()),
+            Mount("/_sandbox/v1", routes=rest_v1.control()),
             Mount("/_sandbox", routes=Control(letterbox, faults).routes()),
         ]
     )

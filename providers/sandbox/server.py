@@ -12,6 +12,7 @@ from providers.sandbox.app import V1_PATH, V2_PATH, build_app
 from providers.sandbox.faults import Fault, FaultPlan
 from providers.sandbox.letterbox import Letterbox
 from providers.sandbox.listener import HttpListener
+from providers.sandbox.rest_v1 import Dialect, SandboxRestV1
 from providers.sandbox.smarthost import SandboxSmarthost
 
 V1_RATE = Rate(5)  # what the platform publishes (provider reference, part B.1)
@@ -21,7 +22,7 @@ class Sandbox:
     """
     The three imitated providers on loopback ports, with the dummy credentials of `credentials`.
 
-    `letterbox` and `faults` may be used directly by whoever runs in the same process.
+    `letterbox`, `faults` and `rest_v1` may be used directly by whoever runs in the same process.
     """
 
     def __init__(
@@ -32,6 +33,8 @@ class Sandbox:
         http_port: int = 0,
         faults: Iterable[Fault] = (),
         rate: Rate | None = V1_RATE,
+        step_s: float | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
         """
         Nothing is bound yet.
@@ -42,6 +45,9 @@ class Sandbox:
             http_port: Port of v1, v2 and the control interface; 0 takes a free one.
             faults: The plan to begin with.
             rate: The limit that v1 holds its callers to.
+            step_s: How long letters, imports and campaigns of v1 stay in one state, in seconds;
+                `None`: until they are told to move on.
+            dialect: The habits of v1.
         """
         self.letterbox = Letterbox()
         self.faults = FaultPlan(list(faults))
@@ -54,7 +60,11 @@ class Sandbox:
             username=credentials.SMTP_USERNAME,
             password=credentials.SMTP_PASSWORD,
         )
-        app = build_app(self.letterbox, self.faults, rate=rate)
+        key = credentials.V1_API_KEY
+        self.rest_v1 = SandboxRestV1(
+            self.letterbox, self.faults, key, rate, dialect=dialect, step_s=step_s
+        )
+        app = build_app(self.letterbox, self.faults, self.rest_v1)
         self._http = HttpListener(app, host, http_port)
 
     @property
@@ -96,8 +106,10 @@ class Sandbox:
         except BaseException:
             await self._http.stop()
             raise
+        await self.rest_v1.start()
 
     async def stop(self) -> None:
         """Close both, hung and waiting connections included; may be called twice."""
+        await self.rest_v1.stop()
         await self._smarthost.stop()
         await self._http.stop()

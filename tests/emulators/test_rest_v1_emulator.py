@@ -65,7 +65,7 @@ async def api() -> AsyncIterator[Api]:
     app = Starlette(routes=[Mount("/v1", routes=sandbox.routes())])
     async with serving(app) as client:
         api = Api(client, sandbox)
-        sandbox.monotonic = lambda: api.now
+        sandbox.limit(None, lambda: api.now)
         yield api
 
 
@@ -282,7 +282,7 @@ class TestQuestions:
 class TestRate:
     async def test_calls_beyond_the_limit_are_throttled(self, api: Api):
         """The limit holds for what is not GET, names the wait in words, and passes."""
-        api.sandbox.rate = Rate(5, timedelta(seconds=1))
+        api.sandbox.limit(Rate(5, timedelta(seconds=1)), lambda: api.now)
         assert [(await api.send()).status_code for _ in range(5)] == [201] * 5
         response = await api.send()
         assert (response.status_code, detail(response)) == (

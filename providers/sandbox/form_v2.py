@@ -1,37 +1,63 @@
 """
-The v2 formData API imitated (provider reference, part C): sendEmail and what a probe asks.
+The v2 formData API imitated (provider reference, part C): all eight methods of one account.
 
-Strict about what the reference demands, with PHP's habits behind it: fields past `max_input_vars`
-are dropped without a word. Errors come in the dresses that part C.1 expects, chosen by the style of
-a fault. Knows the common letterbox and fault plan, never the adapter.
+Strict about what the reference demands, with PHP's habits behind it (`form_v2_fields`). Errors come
+in the dresses that part C.1 expects, chosen by the style of a fault; what else the reference leaves
+open is a `Quirk`. Knows the common letterbox and fault plan, never the adapter.
 """
 
 from __future__ import annotations
 
-import itertools
-import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from providers.contract.address import InvalidAddress, parse_address
 from providers.sandbox.answers import ApiError, answer_from_fault, is_accepted_despite
 from providers.sandbox.faults import Fault, FaultKind, FaultPlan
+from providers.sandbox.form_v2_account import Delivery, Mailing, V2Account
+from providers.sandbox.form_v2_fields import (
+    MAX_INPUT_VARS,
+    check_files,
+    check_sending,
+    demand,
+    demand_address,
+    demand_number,
+    is_deliverable,
+    php_fields,
+    texts,
+)
 from providers.sandbox.forms import FormFile, UnreadableRequest, read_form
 from providers.sandbox.letterbox import Letterbox, ReceivedAttachment, ReceivedLetter
 
 PROVIDER = "form_v2"
-MAX_INPUT_VARS = 1000  # PHP's default
-MAX_ATTACHMENT_OCTETS = 2 << 20  # PHP's default of upload_max_filesize
-FIRST_ID = 1234
+BAD_ADDRESS = "The recipient's email address is incorrect"
+UNSUBSCRIBED = "The recipient has unsubscribed"
 
-_SCHEDULE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d\Z", re.ASCII)
+_PARAMETERS = ("track_open", "track_click", "d_schedule", "message_type", "name", "list_id")
 
-Fields = Mapping[str, str]
+
+class Quirk(StrEnum):
+    """What the service may do otherwise than the sandbox usually does (part D)."""
+
+    TOKEN_IN_FORM = "token_in_form"  # noqa: S105 - getEmailTemplates takes it there, too (C.10)
+    SWAPPED_IDS = "swapped_ids"  # texts for numbers and numbers for texts (D 26)
+    CHANGED_ADDRESSES = "changed_addresses"  # come back with blanks, in other case (D 27)
+    UNKNOWN_STATUSES = "unknown_statuses"  # words that nobody has published (D 31)
+    MISSING_RECIPIENTS = "missing_recipients"  # each report lacks the last one (D 32)
+    NO_ERROR_KEY = "no_error_key"  # in place of an empty error (D 36)
+    SEVERAL_MAILINGS = "several_mailings"  # come of each batch (C.6)
+    NO_RESULT = "no_result"  # a success without ids
+    LISTS_AS_OBJECTS = "lists_as_objects"  # as PHP writes an array with gaps
+    LOWER_CASE_OK = "lower_case_ok"
+
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -42,30 +68,46 @@ class SandboxFormV2:
 
     Attributes:
         letterbox: Where accepted letters go.
-        faults: What goes wrong. Styles of `refuse`: `200` (an error body with HTTP 200), `laravel`
-            (422 with Laravel's validation body), `302` (a redirect to a page); else HTTP 400.
+        faults: What goes wrong; `method` is the API's. Styles of `refuse`: `200` (an error body
+            with HTTP 200), `laravel` (422 with Laravel's validation body), `302` (a redirect to a
+            page), else HTTP 400. For an address of a batch it concerns that one alone, and
+            `undelivered` lets it be taken and then fail.
         token: The one token it takes.
-        token_in_form: Whether getEmailTemplates takes the token in the form too.
+        quirks: In what it differs.
+        account: What it remembers.
+        methods: How often each was called.
     """
 
     letterbox: Letterbox
     faults: FaultPlan
     token: str = field(repr=False)
-    token_in_form: bool = False
-    _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(FIRST_ID))
+    quirks: set[Quirk] = field(default_factory=set)
+    account: V2Account = field(default_factory=V2Account)
+    methods: Counter[str] = field(default_factory=Counter)
 
     def routes(self) -> list[Route]:
         """The methods, relative to the base URL."""
-        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-        return [
-            Route("/sendEmail", self._method(self._send_email), methods=["POST"]),
-            Route("/getEmailTemplates", self._method(self._templates), methods=["POST"]),
-            Route("/{path:path}", self._method(self._unknown), methods=methods),
+        handlers = {
+            "sendEmail": self._send_email,
+            "sendEmailByList": self._send_email_by_list,
+            "getEmailDeliveryList": self._delivery_list,
+            "sendBulkEmail": self._send_bulk_email,
+            "statusBulkEmail": self._status_bulk_email,
+            "unsubscribeEmail": self._unsubscribe_email,
+            "subscribeEmail": self._subscribe_email,
+            "getEmailTemplates": self._templates,
+        }
+        known = [
+            Route(f"/{name}", self._method(name, handler), methods=["POST"])
+            for name, handler in handlers.items()
         ]
+        others = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        return [*known, Route("/{path:path}", self._method("", _unknown), methods=others)]
 
-    def _method(self, handler: Handler) -> Handler:
+    def _method(self, name: str, handler: Handler) -> Handler:
         async def endpoint(request: Request) -> Response:
             self.letterbox.count_call(PROVIDER)
+            self.methods[name] += 1
             try:
                 return await handler(request)
             except ApiError as error:
@@ -77,18 +119,174 @@ class SandboxFormV2:
 
     async def _send_email(self, request: Request) -> Response:
         form = await read_form(request)
-        fields = dict(form.fields[:MAX_INPUT_VARS])
+        fields = self._signed(form.fields)
+        _check_letter(fields, form.files)
+        demand(fields, "email")
+        demand_address(fields, "email")
+        email_id = self.account.next_id()
+
+        def accept() -> object:
+            self._put(fields["email"], email_id, fields, files=form.files)
+            return {"email_id": self._number(email_id)}
+
+        return self._answer("sendEmail", accept, recipient=fields["email"])
+
+    async def _send_email_by_list(self, request: Request) -> Response:
+        form = await read_form(request)
+        fields = self._signed(form.fields)
+        in_s = _check_letter(fields, form.files)
+        list_id = demand_number(fields, "list_id")
+        stored = self.account.lists.get(list_id)
+        if stored is None:
+            raise ApiError(400, "The list is not found")
+
+        def accept() -> object:
+            mailing = self._mailing(fields, in_s)
+            for email in stored:
+                if not self.account.is_unsubscribed(email, list_id):
+                    self._take(mailing, email, fields, files=form.files)
+            message_id = self._number(mailing.message_id)
+            return {"message_id": message_id, "count_emails": len(mailing.deliveries)}
+
+        return self._answer("sendEmailByList", accept)
+
+    async def _delivery_list(self, request: Request) -> Response:
+        fields = self._signed((await read_form(request)).fields)
+        mailing = self.account.mailings.get(demand_number(fields, "message_id"))
+        if mailing is None:
+            raise ApiError(400, "The mailing is not found")
+        return self._answer(
+            "getEmailDeliveryList", lambda: self._list(self._entries(mailing, "email", ""))
+        )
+
+    async def _send_bulk_email(self, request: Request) -> Response:
+        form = await read_form(request)
+        nested = php_fields(form.fields)
+        fields = self._signed(form.fields)
+        in_s = _check_batch(fields, nested)
+
+        def accept() -> object:
+            entries = list(nested["delivery_list"].values())
+            step = len(entries)
+            if Quirk.SEVERAL_MAILINGS in self.quirks:
+                step = (step + 1) // 2
+            mailings = []
+            for start in range(0, len(entries), step):
+                mailing = self._mailing(fields, in_s)
+                mailings.append(mailing)
+                for entry in entries[start : start + step]:
+                    self._take_entry(mailing, entry, fields)
+            return {"uuid": self.account.open_batch(*mailings)}
+
+        return self._answer("sendBulkEmail", accept)
+
+    async def _status_bulk_email(self, request: Request) -> Response:
+        fields = self._signed((await read_form(request)).fields)
+        demand(fields, "uuid")
+        mailings = self.account.reported(fields["uuid"])
+        if mailings is None:
+            raise ApiError(400, "The uuid is not found")
+        return self._answer("statusBulkEmail", lambda: self._list(map(self._report, mailings)))
+
+    async def _unsubscribe_email(self, request: Request) -> Response:
+        fields = self._signed((await read_form(request)).fields)
+        email, list_ids = self._subscription(fields)
+        return self._answer(
+            "unsubscribeEmail",
+            lambda: self.account.unsubscribe(email, list_ids),
+            recipient=email,
+        )
+
+    async def _subscribe_email(self, request: Request) -> Response:
+        fields = self._signed((await read_form(request)).fields)
+        email, list_ids = self._subscription(fields)
+        return self._answer(
+            "subscribeEmail", lambda: self.account.subscribe(email, list_ids), recipient=email
+        )
+
+    async def _templates(self, request: Request) -> Response:
+        token = {"token": request.query_params.get("token", "")}
+        if Quirk.TOKEN_IN_FORM in self.quirks and not token["token"]:
+            token = dict((await read_form(request)).fields)
+        self._check_token(token)
+        templates = self.account.templates.items()
+        return self._answer(
+            "getEmailTemplates",
+            lambda: self._list(
+                {"id": self._number(id_), "title": title} for id_, title in templates
+            ),
+        )
+
+    def _signed(self, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+        fields = texts(php_fields(pairs))
         self._check_token(fields)
-        _validate(fields, form.files)
-        fault = self.faults.strike(PROVIDER, fields["email"], *FaultKind)
+        return fields
+
+    def _check_token(self, fields: Mapping[str, str]) -> None:
+        if fields.get("token") != self.token:
+            raise ApiError(401, "Invalid token")
+
+    def _subscription(self, fields: Mapping[str, str]) -> tuple[str, set[int]]:
+        demand(fields, "email")
+        demand_address(fields, "email")
+        words = fields.get("list_ids", "").split(",") if fields.get("list_ids") else []
+        numbers = {demand_number({"list_ids": word}, "list_ids") for word in words}
+        if numbers - set(self.account.lists):
+            raise ApiError(400, "The list is not found")
+        return fields["email"], numbers
+
+    def _answer(
+        self, method: str, accept: Callable[[], object], *, recipient: str = ""
+    ) -> Response:
+        """The answer to a call that is right, unless a fault strikes; `accept` acts on it."""
+        fault = self.faults.strike(PROVIDER, recipient, *FaultKind, method=method)
         if fault is None:
-            return _success({"email_id": self._accept(fields, form.files)})
+            return self._success(accept())
         if is_accepted_despite(fault):
-            self._accept(fields, form.files)
+            accept()
         return _faulty_answer(fault)
 
-    def _accept(self, fields: Fields, files: Iterable[FormFile]) -> int:
-        email_id = next(self._ids)
+    def _success(self, result: object) -> Response:
+        body: dict[str, object] = {"status": "ok" if Quirk.LOWER_CASE_OK in self.quirks else "OK"}
+        if result is not None and Quirk.NO_RESULT not in self.quirks:
+            body["result"] = result
+        return JSONResponse(body)
+
+    def _mailing(self, fields: Mapping[str, str], in_s: float) -> Mailing:
+        sender = fields["sender_email"], fields.get("sender_name", "")
+        return self.account.open_mailing(fields.get("name", ""), sender, in_s)
+
+    def _take_entry(self, mailing: Mailing, entry: object, fields: Mapping[str, str]) -> None:
+        """One entry of `delivery_list`: a letter, or an error that shows in the report."""
+        letter = {"email": entry} if isinstance(entry, str) else dict(_dict(entry))
+        email = str(letter.get("email", ""))
+        fault = self.faults.strike(PROVIDER, email, FaultKind.REFUSE, method="sendBulkEmail")
+        if not is_deliverable(email) or (fault is not None and fault.style != "undelivered"):
+            mailing.errors.append((email, BAD_ADDRESS))
+        elif self.account.is_unsubscribed(email):
+            mailing.errors.append((email, UNSUBSCRIBED))
+        elif missing := [n for n in ("subject", "message") if not {**fields, **letter}.get(n)]:
+            mailing.errors.append((email, f"The {missing[0]} field is required"))
+        else:
+            delivery = self._take(mailing, email, {**fields, **letter})
+            if fault is not None:
+                delivery.status, delivery.error = "UNDELIVERED", "Mailbox unavailable"
+
+    def _take(
+        self,
+        mailing: Mailing,
+        email: str,
+        fields: Mapping[str, str],
+        files: Iterable[FormFile] = (),
+    ) -> Delivery:
+        delivery = Delivery(self.account.next_id(), email)
+        mailing.deliveries.append(delivery)
+        self._put(email, delivery.email_id, fields, files=files)
+        return delivery
+
+    def _put(
+        self, email: str, email_id: int, fields: Mapping[str, str], files: Iterable[FormFile]
+    ) -> None:
         attachments = (
             ReceivedAttachment(file.filename, file.content_type, file.content) for file in files
         )
@@ -96,41 +294,100 @@ class SandboxFormV2:
             ReceivedLetter(
                 provider=PROVIDER,
                 provider_message_id=str(email_id),
-                recipient=fields["email"],
+                recipient=email,
                 from_email=fields["sender_email"],
                 from_name=fields.get("sender_name", ""),
                 subject=fields["subject"],
                 html=fields["message"],
                 attachments=tuple(attachments),
-                parameters={
-                    name: fields[name]
-                    for name in ("track_open", "track_click", "d_schedule")
-                    if name in fields
-                },
+                parameters={name: fields[name] for name in _PARAMETERS if name in fields},
             )
         )
-        return email_id
 
-    async def _templates(self, request: Request) -> Response:
-        token = {"token": request.query_params.get("token", "")}
-        if self.token_in_form and not token["token"]:
-            token = dict((await read_form(request)).fields)
-        self._check_token(token)
-        fault = self.faults.strike(PROVIDER, "", *FaultKind)
-        if fault is not None:
-            return _faulty_answer(fault)
-        return _success([{"id": 11, "title": "Welcome"}])
+    def _report(self, mailing: Mailing) -> dict[str, object]:
+        return {
+            "message_id": self._text(mailing.message_id),
+            "name": mailing.name,
+            "sender_email": mailing.sender_email,
+            "sender_name": mailing.sender_name,
+            "success": self._list(self._entries(mailing, "recipient", None)),
+            "errors": self._list(
+                {"email": self._shown(email), "error": error} for email, error in mailing.errors
+            ),
+        }
 
-    async def _unknown(self, _request: Request) -> Response:
-        raise ApiError(404, "Page not found")
+    def _entries(
+        self, mailing: Mailing, address: str, no_error: str | None
+    ) -> list[dict[str, object]]:
+        entries = []
+        for delivery in mailing.deliveries:
+            status = self.account.status(mailing, delivery)
+            entry: dict[str, object] = {
+                "email_id": self._text(delivery.email_id),
+                address: self._shown(delivery.recipient),
+                "status": "PROCESSED_7" if Quirk.UNKNOWN_STATUSES in self.quirks else status,
+                "error": delivery.error or no_error,
+            }
+            if Quirk.NO_ERROR_KEY in self.quirks and not delivery.error:
+                del entry["error"]
+            entries.append(entry)
+        return entries[:-1] if Quirk.MISSING_RECIPIENTS in self.quirks else entries
 
-    def _check_token(self, fields: Fields) -> None:
-        if fields.get("token") != self.token:
-            raise ApiError(401, "Invalid token")
+    def _shown(self, email: str) -> str:
+        return f" {email.swapcase()} " if Quirk.CHANGED_ADDRESSES in self.quirks else email
+
+    def _list(self, items: Iterable[Any]) -> object:
+        found = list(items)
+        if Quirk.LISTS_AS_OBJECTS not in self.quirks:
+            return found
+        return {str(number): item for number, item in enumerate(found, 1)}
+
+    def _number(self, value: int) -> int | str:
+        return str(value) if Quirk.SWAPPED_IDS in self.quirks else value
+
+    def _text(self, value: int) -> int | str:
+        return value if Quirk.SWAPPED_IDS in self.quirks else str(value)
 
 
-def _success(result: object) -> Response:
-    return JSONResponse({"status": "OK", "result": result})
+async def _unknown(_request: Request) -> Response:
+    raise ApiError(404, "Page not found")
+
+
+def _check_letter(fields: Mapping[str, str], files: tuple[FormFile, ...]) -> float:
+    """What one letter needs; in how many seconds it goes."""
+    demand(fields, "sender_email", "subject", "message")
+    demand_address(fields, "sender_email")
+    in_s = _seconds_until(check_sending(fields))
+    check_files(fields, files)
+    return in_s
+
+
+def _check_batch(fields: Mapping[str, str], nested: Mapping[str, Any]) -> float:
+    """What a batch as a whole needs; in how many seconds it goes."""
+    demand(fields, "sender_email")
+    demand_address(fields, "sender_email")
+    match fields.get("message_type", "bulk"):
+        case "bulk":
+            demand(fields, "subject", "message")
+            kind: type = str
+        case "personal":
+            kind = dict
+        case _:
+            raise ApiError(400, "The selected message_type is invalid")
+    entries = nested.get("delivery_list")
+    if not isinstance(entries, dict) or not entries:
+        raise ApiError(400, "The delivery_list field is required")
+    if not all(isinstance(entry, kind) for entry in entries.values()):
+        raise ApiError(400, "The delivery_list does not fit the message_type")
+    return _seconds_until(check_sending(fields))
+
+
+def _seconds_until(moment: datetime | None) -> float:
+    return 0.0 if moment is None else (moment - datetime.now(UTC)).total_seconds()
+
+
+def _dict(entry: object) -> dict[str, str]:
+    return entry if isinstance(entry, dict) else {}
 
 
 def _error_answer(error: ApiError) -> Response:
@@ -140,47 +397,27 @@ def _error_answer(error: ApiError) -> Response:
 
 def _faulty_answer(fault: Fault) -> Response:
     if fault.kind is FaultKind.REFUSE:
-        refusal = "The recipient's email address is incorrect"
         match fault.style:
             case "200":
-                return _error_answer(ApiError(200, refusal))
+                return _error_answer(ApiError(200, BAD_ADDRESS))
             case "laravel":
-                body = {"message": "The given data was invalid.", "errors": {"email": [refusal]}}
+                body = {
+                    "message": "The given data was invalid.",
+                    "errors": {"email": [BAD_ADDRESS]},
+                }
                 return JSONResponse(body, 422)
             case "302":
                 return RedirectResponse("/", 302)
+    if fault.kind is FaultKind.THROTTLE and fault.style == "200":
+        # Account methods of the service tell a rate excess like this (C.1).
+        body = {
+            "status": "error",
+            "message": f"Limit exceeded, wait {fault.retry_after_s:g} seconds",
+        }
+        return JSONResponse(body)
     return answer_from_fault(
         fault, success=200, throttle_style="header", refusal=400, account="Invalid token"
     )
 
 
-def _validate(fields: Fields, files: tuple[FormFile, ...]) -> None:
-    for name in ("sender_email", "subject", "message", "email"):
-        if not fields.get(name, "").strip():
-            raise ApiError(400, f"The {name} field is required")
-    for name in ("sender_email", "email"):
-        try:
-            parse_address(fields[name])
-        except InvalidAddress:
-            raise ApiError(400, f"The {name} must be a valid email address") from None
-    for name in ("track_open", "track_click"):
-        if fields.get(name, "1") not in ("0", "1"):
-            raise ApiError(400, f"The {name} field must be 1 or 0")
-    if "d_schedule" in fields and not _is_schedule(fields["d_schedule"]):
-        raise ApiError(400, "The d_schedule does not match the format Y-m-d H:i")
-    if "attachment" in fields or any(file.name != "attachment" for file in files):
-        raise ApiError(400, "The attachment must be a file")
-    if len(files) > 1:
-        raise ApiError(400, "The attachment must be one file")
-    if files and (not files[0].filename or len(files[0].content) > MAX_ATTACHMENT_OCTETS):
-        raise ApiError(400, "The attachment failed to upload")
-
-
-def _is_schedule(text: str) -> bool:
-    if not _SCHEDULE.match(text):
-        return False
-    try:
-        datetime.strptime(text, "%Y-%m-%d %H:%M")  # noqa: DTZ007 - the service's minutes know no zone
-    except ValueError:
-        return False
-    return True
+__all__ = ["MAX_INPUT_VARS", "PROVIDER", "Quirk", "SandboxFormV2"]

@@ -10,11 +10,14 @@ from providers.contract.capabilities import Rate
 from providers.sandbox import credentials
 from providers.sandbox.app import V1_PATH, V2_PATH, build_app
 from providers.sandbox.faults import Fault, FaultPlan
+from providers.sandbox.form_v2 import SandboxFormV2
+from providers.sandbox.form_v2_account import V2Account
 from providers.sandbox.letterbox import Letterbox
 from providers.sandbox.listener import HttpListener
 from providers.sandbox.rest_v1 import Dialect, SandboxRestV1
 from providers.sandbox.smarthost import SandboxSmarthost
 
+V2_LISTS = {1: ["bob@example.com", "eve@example.com"]}
 V1_RATE = Rate(5)  # what the platform publishes (provider reference, part B.1)
 
 
@@ -22,7 +25,8 @@ class Sandbox:
     """
     The three imitated providers on loopback ports, with the dummy credentials of `credentials`.
 
-    `letterbox`, `faults` and `rest_v1` may be used directly by whoever runs in the same process.
+    `letterbox`, `faults`, `rest_v1` and `form_v2` may be used directly by whoever runs in the same
+    process.
     """
 
     def __init__(
@@ -60,11 +64,15 @@ class Sandbox:
             username=credentials.SMTP_USERNAME,
             password=credentials.SMTP_PASSWORD,
         )
+        lists = {number: list(emails) for number, emails in V2_LISTS.items()}
+        self.form_v2 = SandboxFormV2(
+            self.letterbox, self.faults, credentials.V2_TOKEN, account=V2Account(lists)
+        )
         key = credentials.V1_API_KEY
         self.rest_v1 = SandboxRestV1(
             self.letterbox, self.faults, key, rate, dialect=dialect, step_s=step_s
         )
-        app = build_app(self.letterbox, self.faults, self.rest_v1)
+        app = build_app(self.letterbox, self.faults, self.rest_v1, form_v2=self.form_v2)
         self._http = HttpListener(app, host, http_port)
 
     @property

@@ -11,6 +11,7 @@ from providers.contract.outcome import Cause, DeliveryOutcome, DeliveryRequest, 
 from providers.form_v2 import FormV2
 from providers.mime import html_from_text
 from providers.sandbox.faults import Fault, FaultKind
+from providers.sandbox.form_v2 import Quirk
 from tests.contract.harnesses.form_v2 import Harness
 from tests.support.builders import File, a_message, a_request
 
@@ -86,7 +87,7 @@ class TestProbe:
 
     async def test_token_in_the_form(self, harness: Harness, provider: FormV2):
         """C.10: where the query is refused, the form is tried."""
-        harness.sandbox.token_in_form = True
+        harness.sandbox.quirks.add(Quirk.TOKEN_IN_FORM)
         harness.faults.add(Fault(FaultKind.UNAUTHORISED))
         assert (await provider.probe()).ok
         assert harness.letterbox.calls == {"form_v2": 2}

@@ -40,6 +40,12 @@ class SpoolUnavailable(SpoolError):
     """The spool cannot be written or read now; to an SMTP client 451 4.3.0."""
 
 
+class SpoolInDoubt(SpoolUnavailable):
+    """
+    The disk failed under a commit: nothing of it is seen now, but the next start may find it whole.
+    """
+
+
 class SpoolIncompatible(SpoolError):
     """The store is not a spool, or one of a newer version than this program knows."""
 

@@ -40,6 +40,7 @@ class Bodies:
     def __init__(self, folder: Path, executor: Executor) -> None:
         self._folder = folder
         self._executor = executor
+        self._doubtful: list[int] = []
 
     def write(self, number: int, content: bytes) -> None:
         """
@@ -97,6 +98,20 @@ class Bodies:
         with contextlib.suppress(RuntimeError):  # closing: left to the next sweep
             for number in numbers:
                 self._executor.submit(self.remove, number)
+
+    def doubt(self, number: int) -> None:
+        """
+        Keep a file although the commit of its row failed; only the event loop may call this.
+
+        A sync that fails says nothing about what the disk has: the next start may find the commit
+        whole in the log, and then the letter is there.
+        """
+        self._doubtful.append(number)
+
+    def end_doubts(self) -> None:
+        """Remove what was doubtful: a later commit has taken its place in the log."""
+        doubtful, self._doubtful = self._doubtful, []
+        self.remove_soon(doubtful)
 
     def sweep(self, wanted: Callable[[Sequence[int]], Iterable[int]]) -> None:
         """

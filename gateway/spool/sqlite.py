@@ -25,7 +25,13 @@ from sqlalchemy import Connection, create_engine, event, text, update
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.pool import NullPool, QueuePool
 
-from gateway.errors import SpoolError, SpoolFull, SpoolIncompatible, SpoolUnavailable
+from gateway.errors import (
+    SpoolError,
+    SpoolFull,
+    SpoolIncompatible,
+    SpoolInDoubt,
+    SpoolUnavailable,
+)
 from gateway.spool.bodies import sync_folder, trouble_from_os_error
 from gateway.spool.engine import Trouble
 from gateway.spool.schema import tally
@@ -46,7 +52,7 @@ _READER_PRAGMAS = ("PRAGMA query_only=ON", "PRAGMA cache_size=-2048")
 
 _ILL: dict[int, tuple[type[SpoolError], str]] = {
     sqlite3.SQLITE_FULL: (SpoolFull, "no room left for letters"),
-    sqlite3.SQLITE_IOERR: (SpoolUnavailable, "the disk of the spool fails"),
+    sqlite3.SQLITE_IOERR: (SpoolInDoubt, "the disk of the spool fails"),
     sqlite3.SQLITE_READONLY: (SpoolUnavailable, "the spool is read-only"),
     sqlite3.SQLITE_PERM: (SpoolUnavailable, "the spool may not be written"),
     sqlite3.SQLITE_BUSY: (SpoolUnavailable, "another process keeps the spool locked"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 
 from gateway.domain.lifecycle import SETTLED
 from gateway.domain.queue_id import QueueIdSource
-from gateway.errors import SpoolIncompatible, SpoolUnavailable, UnknownQueueId
+from gateway.errors import SpoolIncompatible, SpoolInDoubt, SpoolUnavailable, UnknownQueueId
 from gateway.spool import commands, signs
 from gateway.spool.batcher import MAX_WAITING_OCTETS, Batcher, OnCommit, OnHealth
 from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
@@ -88,6 +88,7 @@ class SqlSpool:
     ) -> None:
         token = secrets.randbits(62)
         self._clock = clock
+        self._on_health = on_health
         self._ids = QueueIdSource(secrets.randbits(32))
         self._engine = engine
         self._closed = False
@@ -110,7 +111,7 @@ class SqlSpool:
             probe=lambda tx, octets: engine.probe(tx.connection, octets),
             max_waiting_octets=max_waiting_octets,
             on_commit=on_commit,
-            on_health=on_health,
+            on_health=self._tell_health,
         )
 
     @classmethod
@@ -309,11 +310,8 @@ class SqlSpool:
         self._batcher.reserve(octets)
         try:
             await self._write_body(bodies, admission.number, letter.content)
-            try:
+            async with self._no_file_without_row(bodies, admission.number):
                 await self._batcher.submit(self._passage.admit, admission, letters=1)
-            except Exception:
-                await self._in_thread(self._filers, lambda: bodies.remove(admission.number))
-                raise
         finally:
             self._batcher.release(octets)
 
@@ -321,8 +319,8 @@ class SqlSpool:
         self, recordings: Sequence[Recording], letters: Sequence[NewLetter]
     ) -> frozenset[int]:
         """Files of large letters first, then all rows in one step; no row, no file."""
-        bodies, admissions, inline = self._bodies, [], 0
-        async with contextlib.AsyncExitStack() as undo, contextlib.AsyncExitStack() as after:
+        bodies, admissions, inline, filed_numbers = self._bodies, [], 0, []
+        async with contextlib.AsyncExitStack() as after:
             for letter in letters:
                 octets = len(letter.content)
                 filed = bodies is not None and octets >= LARGE_OCTETS
@@ -334,14 +332,33 @@ class SqlSpool:
                 self._batcher.reserve(octets)
                 after.callback(self._batcher.release, octets)
                 await self._write_body(bodies, admission.number, letter.content)
-                undo.callback(bodies.remove_soon, (admission.number,))
+                filed_numbers.append(admission.number)
+                await after.enter_async_context(self._no_file_without_row(bodies, admission.number))
             decision = Decision(recordings, admissions)
             lost = await self._batcher.submit(
                 self._passage.decide, decision, octets=inline, letters=len(letters)
             )
-            if not lost:
-                undo.pop_all()
+        if lost and bodies is not None:
+            bodies.remove_soon(filed_numbers)
         return lost
+
+    @contextlib.asynccontextmanager
+    async def _no_file_without_row(self, bodies: Bodies, number: int) -> AsyncIterator[None]:
+        """Within it the row of a file is written; where it is surely not, the file goes."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, SpoolInDoubt) and self.unhealthy_reason() is not None:
+                bodies.doubt(number)
+            else:
+                await self._in_thread(self._filers, lambda: bodies.remove(number))
+            raise
+
+    def _tell_health(self, reason: str | None) -> None:
+        if reason is None and self._bodies is not None:
+            self._bodies.end_doubts()
+        if self._on_health is not None:
+            self._on_health(reason)
 
     async def _write_body(self, bodies: Bodies, number: int, content: bytes) -> None:
         try:

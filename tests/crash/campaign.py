@@ -145,10 +145,14 @@ class Campaign:
         self.rounds += 1
 
     async def drained(self, timeout_s: float = 60.0) -> None:
-        """Wait until nothing is left to be done of what the gateway has taken."""
-        async with asyncio.timeout(timeout_s):
-            while under_way(self.gateway.spool_path, but_for=_NEVER):
-                await self.gateway.log_grows()
+        """Wait until nothing is left to be done of what the gateway has taken, or fail."""
+        left = 0
+        try:
+            async with asyncio.timeout(timeout_s):
+                while left := under_way(self.gateway.spool_path, but_for=_NEVER):
+                    await self.gateway.log_grows()
+        except TimeoutError:
+            raise AssertionError(f"{left} recipients have not come to their end") from None
 
     def missing_now(self) -> list[str]:
         """

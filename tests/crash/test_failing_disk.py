@@ -8,6 +8,7 @@ Where a disk cannot come back under a process that has it open, the gateway is.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,7 +20,7 @@ from tests.crash.accounts import Accounts
 from tests.crash.campaign import FAILING_CALLS, LARGE, Campaign, campaign, mixed_letters
 from tests.crash.disk import Disk, filled
 from tests.crash.mortal import MortalGateway
-from tests.crash.strace import injected, reason_without
+from tests.crash.strace import attached, injected, reason_without
 from tests.support.load import a_load_letter
 
 NO_ROOM = "no room left for letters"
@@ -88,6 +89,33 @@ async def test_disk_full_for_a_while(
         await drill.live()
         books = await weather(drill, full(small), "452 4.3.1", NO_ROOM)
     books.check()
+
+
+@needs_strace
+@pytest.mark.parametrize("octets", [100, LARGE], ids=["row", "file"])
+async def test_a_failed_commit_that_the_next_start_finds(
+    tmp_path: Path, chance: random.Random, octets: int
+) -> None:
+    """
+    T1, T2: the sync of the log failed, what it should have synced was written all the same.
+
+    The client reads 451 and sends the letter again; the one that turns up after the crash is whole,
+    with its content, and nobody has to release it.
+    """
+    async with campaign(tmp_path, chance, letters=iter(()), sessions=0) as drill:
+        await drill.live()
+        log = f"{drill.gateway.spool_path}-wal"
+        failing = ("-o", os.devnull, "-P", log, "-e", "trace=fsync,fdatasync")
+        fault = ("-e", "inject=fsync,fdatasync:error=EIO")
+        async with attached(drill.gateway.pid, *failing, *fault):
+            sending = asyncio.create_task(drill.load.send(a_load_letter(1, octets=octets)))
+            await drill.load.until(lambda load: load.refusals.total() >= 1)
+            await drill.gateway.kill()
+        books = await drill.close_the_books()
+        await sending
+    assert set(drill.load.refusals) <= {"451 4.3.0", AT_MAIL}
+    books.check()
+    assert (books.letters, books.handed_over, books.sent_again) == (1, 1, 1)
 
 
 @asynccontextmanager

@@ -32,11 +32,13 @@ class Planner:
     """
     Routes in order, and the capabilities of every configured provider by name.
 
-    One value for the whole gateway; `reconfigure` changes what all its users plan by.
+    One value for the whole gateway; `reconfigure` changes what all its users plan by. `away` names
+    providers that are given no letters at the moment; `delivery` keeps it.
     """
 
     routes: tuple[Route, ...]
     capabilities: Mapping[str, ProviderCapabilities]
+    away: frozenset[str] = frozenset()
 
     def reconfigure(
         self, routes: tuple[Route, ...], capabilities: Mapping[str, ProviderCapabilities]
@@ -87,10 +89,10 @@ class Planner:
         options, send_at = instructions.options, instructions.send_at
         if send_at is not None and route.schedule is Schedule.PROVIDER:
             kept_there = scheduled(options, send_at)
-            with_time = plan(route, self.capabilities, needs, excluded, kept_there)
+            with_time = plan(route, self.capabilities, needs, excluded, kept_there, away=self.away)
             if with_time.candidates:
                 return with_time
-        return plan(route, self.capabilities, needs, excluded, options)
+        return plan(route, self.capabilities, needs, excluded, options, away=self.away)
 
     def _route(self, facts: RouteFacts, instructions: Instructions) -> Route | None:
         if instructions.route:
@@ -107,7 +109,8 @@ class Planner:
         for route in self.routes:
             if route.condition.has_attachments is not None:
                 return False
-            first = self.capabilities.get(route.providers[0])
+            there = (name for name in route.providers if name not in self.away)
+            first = self.capabilities.get(next(there, route.providers[0]))
             if first is None or not first.raw_mime or first.shortfalls(scanned.needs):
                 return False
             if route.condition.is_catch_all:

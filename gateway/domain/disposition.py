@@ -113,10 +113,13 @@ def redirect(
         # Tried again by hand, or whoever could have kept it is gone.
         early = Disposition(state, send_at, plan.candidates[0], excluded, "")
         return early, f"kept until {send_at.isoformat(timespec='seconds')}, as its client asked"
+    first = plan.candidates[0]
+    moved = Disposition(State.WAITING, now, first, excluded, "")
     if provider not in plan.candidates:
-        first = plan.candidates[0]
-        moved = Disposition(State.WAITING, now, first, excluded, "")
         return moved, f"moved from {provider} to {first} as the configuration stands now"
+    # Who may have accepted it is waited for: another would send a second copy.
+    if provider in plan.away and first not in plan.away and state is not State.UNCERTAIN:
+        return moved, f"moved from {provider}, which is given no letters now, to {first}"
     return None
 
 

@@ -7,7 +7,7 @@ the health of providers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -165,7 +165,8 @@ class Plan:
 
     `passed_over` tells of each provider left out, what it would have lost of what is guarded;
     `losses` of each candidate, what it loses with the route's consent. `options` are the client's
-    wishes as they stand on this route.
+    wishes as they stand on this route. `away` names candidates that are given no letters at the
+    moment; they stand last.
     """
 
     route: Route
@@ -173,13 +174,14 @@ class Plan:
     passed_over: Mapping[str, tuple[Shortfall, ...]]
     losses: Mapping[str, tuple[Shortfall, ...]]
     options: SendOptions = NO_OPTIONS
+    away: frozenset[str] = frozenset()
 
     def next_after(self, provider: str) -> str | None:
         """The next candidate of this round; `None` when the round is over."""
         if provider not in self.candidates:
             return self.candidates[0] if self.candidates else None
-        place = self.candidates.index(provider) + 1
-        return self.candidates[place] if place < len(self.candidates) else None
+        following = self.candidates[self.candidates.index(provider) + 1 :]
+        return following[0] if following and following[0] not in self.away else None
 
 
 def choose_route(routes: Iterable[Route], facts: RouteFacts) -> Route | None:
@@ -193,6 +195,7 @@ def plan(
     needs: Needs,
     excluded: Iterable[str] = (),
     options: SendOptions = NO_OPTIONS,
+    away: Collection[str] = (),
 ) -> Plan:
     """
     Who of the route can carry a letter with these needs and wishes.
@@ -203,9 +206,11 @@ def plan(
         needs: Of the letter.
         excluded: Providers that have found out that they cannot carry it.
         options: The client's wishes.
+        away: Providers that are given no letters at the moment.
 
     Returns:
-        The candidates in the route's order; a tolerant route puts those first that lose least.
+        The candidates in the route's order; a tolerant route puts those first that lose least, and
+        every route those last that are away: the letter can still wait for them.
     """
     guarded = GUARDED[route.fidelity]
     candidates: list[str] = []
@@ -224,4 +229,7 @@ def plan(
             losses[name] = shortfalls
     if route.fidelity is Fidelity.TOLERANT:
         candidates.sort(key=lambda name: len(losses[name]))
-    return Plan(route, tuple(candidates), passed_over, losses, options)
+    gone = frozenset(name for name in candidates if name in away)
+    if gone:
+        candidates.sort(key=gone.__contains__)
+    return Plan(route, tuple(candidates), passed_over, losses, options, gone)

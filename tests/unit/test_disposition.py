@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -199,3 +200,29 @@ def test_a_letter_of_a_provider_that_is_gone_moves_to_the_first() -> None:
     disposition, line = found
     assert disposition == Disposition(State.WAITING, NOW, "a", ("x",), "")
     assert "gone" in line
+
+
+def test_a_waiting_letter_moves_on_from_a_provider_that_is_away() -> None:
+    """Failover before an attempt: nothing was sent, and somebody else can have it at once."""
+    plan = replace(ALL, candidates=("b", "a"), away=frozenset({"a"}))
+    found = redirect(State.WAITING, "a", (), plan, NOW)
+    assert found is not None
+    disposition, note = found
+    assert (disposition.state, disposition.provider, disposition.due_at) == (
+        State.WAITING,
+        "b",
+        NOW,
+    )
+    assert "given no letters" in note
+
+
+def test_an_uncertain_letter_waits_for_who_may_have_it() -> None:
+    """Another provider would send a second copy, if the first did accept it."""
+    plan = replace(ALL, candidates=("b", "a"), away=frozenset({"a"}))
+    assert redirect(State.UNCERTAIN, "a", (), plan, NOW) is None
+
+
+def test_where_all_are_away_nothing_moves() -> None:
+    """It waits where it is."""
+    plan = replace(ALL, away=frozenset(ALL.candidates))
+    assert redirect(State.WAITING, ALL.candidates[0], (), plan, NOW) is None

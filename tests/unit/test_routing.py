@@ -162,3 +162,29 @@ def test_the_round_goes_on_after_a_provider() -> None:
     assert found.next_after("gone") == "api"
     nobody = Plan(found.route, (), {}, {})
     assert nobody.next_after("api") is None
+
+
+class TestAway:
+    """Providers that are given no letters at the moment."""
+
+    ROUTE = Route("r", ("a", "b", "c"))
+    ALL = {"a": SMTP, "b": SMTP, "c": SMTP}
+
+    def test_who_is_away_stands_last(self) -> None:
+        """Letters go to the others first, and can still wait for one that is away."""
+        found = plan(self.ROUTE, self.ALL, LETTER, away={"a"})
+        assert found.candidates == ("b", "c", "a")
+        assert found.away == {"a"}
+        assert plan(self.ROUTE, self.ALL, LETTER, away=set("abc")).candidates == ("a", "b", "c")
+
+    def test_a_round_ends_before_who_is_away(self) -> None:
+        """Or a letter would go back and forth between one that fails and one that is away."""
+        found = plan(self.ROUTE, self.ALL, LETTER, away={"a"})
+        assert found.next_after("b") == "c"
+        assert found.next_after("c") is None
+
+    def test_who_cannot_carry_it_is_not_away_but_out(self) -> None:
+        """Being away says nothing of a provider that the letter could not go by anyway."""
+        found = plan(self.ROUTE, self.ALL, LETTER, excluded=["a"], away={"a", "b"})
+        assert found.candidates == ("c", "b")
+        assert found.away == {"b"}

@@ -66,11 +66,11 @@ def has_long_line(octets: bytes, start: int = 0) -> bool:
     """
     Whether a line from `start` on is over 998 octets, its CRLF not counted.
 
-    Looks for the last line end of each thousand octets and at nothing else: 0.1 ms a MiB.
+    Looks for the last line end of each thousand octets and at nothing else.
     """
-    length = len(octets)
+    length, find_last = len(octets), octets.rfind
     while length - start > MAX_LINE:
-        end = octets.rfind(b"\n", start, start + MAX_LINE + 2)
+        end = find_last(b"\n", start, start + MAX_LINE + 2)
         if end < 0:
             return True
         start = end + 1
@@ -241,7 +241,9 @@ def _encoded(content: bytes, *, is_text: bool) -> tuple[bytes, bytes]:
     """The encoding for a body, and the body in it: text stays readable where it mostly is."""
     odd = len(content.translate(None, _PLAIN))
     if is_text and odd * 6 < len(content):
-        return b"quoted-printable", binascii.b2a_qp(content, istext=True)
+        wire = binascii.b2a_qp(content, istext=True)
+        # Its soft line breaks are bare LF unless the first line end it meets is a CRLF.
+        return b"quoted-printable", wire.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     return b"base64", encodebytes(content).replace(b"\n", b"\r\n")
 
 

@@ -195,6 +195,7 @@ def plan(
     needs: Needs,
     excluded: Iterable[str] = (),
     options: SendOptions = NO_OPTIONS,
+    *,
     away: Collection[str] = (),
 ) -> Plan:
     """

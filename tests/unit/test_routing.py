@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
@@ -168,7 +169,7 @@ class TestAway:
     """Providers that are given no letters at the moment."""
 
     ROUTE = Route("r", ("a", "b", "c"))
-    ALL = {"a": SMTP, "b": SMTP, "c": SMTP}
+    ALL: ClassVar = {"a": SMTP, "b": SMTP, "c": SMTP}
 
     def test_who_is_away_stands_last(self) -> None:
         """Letters go to the others first, and can still wait for one that is away."""

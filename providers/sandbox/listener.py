@@ -82,6 +82,7 @@ class _ResettableProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, {})
         self.logger = _LOG
+        self.access_log = False  # whatever loggers others set up: a query may hold a token
         self._left = left
 
     def connection_lost(self, exc: Exception | None) -> None:

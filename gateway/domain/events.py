@@ -1,5 +1,5 @@
 """
-Everything that can happen to a letter, as frozen values: one stream for log, metrics and tests.
+Everything that can happen, as frozen values: one stream for log, metrics and tests.
 
 Emitting is calling `Emit` with one of them; readers must not raise and must not wait.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.domain.health import CircuitState
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action, Result
 from providers.contract.capabilities import Shortfall
@@ -123,6 +124,16 @@ class LetterCorrupt:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class CircuitChanged:
+    """A provider is given letters again, none, or a few; `reason` is empty when all is well."""
+
+    at: datetime
+    provider: str
+    state: CircuitState
+    reason: str
+
+
 Event = (
     LetterReceived
     | AttemptEnded
@@ -131,5 +142,6 @@ Event = (
     | AttemptCutShort
     | SenderTold
     | LetterCorrupt
+    | CircuitChanged
 )
 Emit = Callable[[Event], None]

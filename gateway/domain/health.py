@@ -8,6 +8,7 @@ provider and no letter. Sits beside `disposition`; `delivery` keeps one for each
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -60,8 +61,8 @@ class Circuit:
     `begin` asks before every attempt and counts it; `ended` must follow once for each that began.
     """
 
-    def __init__(self, rules: CircuitRules | None = None) -> None:
-        self._rules = rules or CircuitRules()
+    def __init__(self, rules: CircuitRules) -> None:
+        self._rules = rules
         self._seen: deque[tuple[float, bool]] = deque(maxlen=self._rules.memory)
         self._under_way = 0
         self._allowed = 0
@@ -153,11 +154,29 @@ class Circuit:
         self.reason = reason
 
 
+def most_telling(outcomes: Iterable[DeliveryOutcome]) -> DeliveryOutcome:
+    """
+    Of the outcomes of one attempt, the one that says most about the provider.
+
+    Raises:
+        ValueError: There are none.
+    """
+    return max(outcomes, key=_telling)
+
+
+def _telling(outcome: DeliveryOutcome) -> int:
+    throttled = outcome.scope is Scope.PROVIDER and outcome.cause is Cause.THROTTLED
+    return 1 if throttled else _TELLING[_verdict(outcome)]
+
+
 class _Verdict(StrEnum):
     WELL = "well"
     FAILED = "failed"
     ACCOUNT = "account"
     NOTHING = "nothing"
+
+
+_TELLING = {_Verdict.NOTHING: 0, _Verdict.WELL: 2, _Verdict.FAILED: 3, _Verdict.ACCOUNT: 4}
 
 
 def _verdict(outcome: DeliveryOutcome) -> _Verdict:

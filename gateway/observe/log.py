@@ -19,6 +19,7 @@ from gateway.domain.events import (
     AttemptCutShort,
     AttemptEnded,
     AttemptLost,
+    CircuitChanged,
     Event,
     LetterCorrupt,
     LetterReceived,
@@ -140,6 +141,14 @@ class EventLog:
                 self._sender_told(event)
             case LetterCorrupt():
                 self._log.error("corrupt", queue_id=event.queue_id, reason=event.reason)
+            case CircuitChanged():
+                write = self._log.info if not event.reason else self._log.warning
+                write(
+                    "circuit",
+                    provider=event.provider,
+                    state=event.state.value,
+                    reason=event.reason,
+                )
 
     def _sender_told(self, event: SenderTold) -> None:
         fields: dict[str, object] = {

@@ -19,12 +19,14 @@ from gateway.domain.events import (
     AttemptCutShort,
     AttemptEnded,
     AttemptLost,
+    CircuitChanged,
     Event,
     LetterCorrupt,
     LetterReceived,
     RecipientFailed,
     SenderTold,
 )
+from gateway.domain.health import CircuitState
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action, Result
 from gateway.spool.protocol import SpoolStats
@@ -36,6 +38,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _DELAYS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86400)
 _SIZES = (1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20)
 _LETTERS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+_CIRCUIT = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 _CODE_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 
@@ -155,6 +158,11 @@ class Metrics:
             "Time that the next letter waited for the account's pace.",
             ("provider",),
         )
+        self.circuit = self._gauge(
+            "provider_circuit_state",
+            "0: it is given letters; 1: a few, it comes back; 2: none, it is probed.",
+            ("provider",),
+        )
         self.provider_info = self._gauge(
             "provider_info", "A configured provider.", ("provider", "kind")
         )
@@ -177,6 +185,7 @@ class Metrics:
                 self.failed,
                 self.uncertain,
                 self.throttled_seconds,
+                self.circuit,
             ):
                 metric.labels(provider)
 
@@ -199,6 +208,8 @@ class Metrics:
                 self.bounces.labels(event.action.value, event.result.value).inc()
             case LetterCorrupt():
                 self.corrupt.inc()
+            case CircuitChanged():
+                self.circuit.labels(event.provider).set(_CIRCUIT[event.state])
 
     def _see_attempt(self, event: AttemptEnded) -> None:
         provider, outcome = event.provider, event.outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.health import Circuit, CircuitRules, CircuitState
+from gateway.domain.health import Circuit, CircuitRules, CircuitState, most_telling
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope, accepted
 
 WELL = accepted("1")
@@ -25,9 +25,9 @@ def attempt(circuit: Circuit, outcome: DeliveryOutcome, now: float) -> None:
     circuit.ended(outcome, now)
 
 
-def opened(rules: CircuitRules | None = None) -> Circuit:
+def opened() -> Circuit:
     """A circuit that account trouble opened at 100.0."""
-    circuit = Circuit(rules)
+    circuit = Circuit(CircuitRules())
     attempt(circuit, NO_FUNDS, 100.0)
     assert circuit.state is CircuitState.OPEN
     return circuit
@@ -45,7 +45,7 @@ def test_account_trouble_opens_at_once() -> None:
 @pytest.mark.parametrize("trouble", [DOWN, SILENT])
 def test_failures_open_when_they_are_many_and_half_of_all(trouble: DeliveryOutcome) -> None:
     """One lost connection is no outage; five in a row are."""
-    circuit = Circuit()
+    circuit = Circuit(CircuitRules())
     for step in range(4):
         attempt(circuit, trouble, float(step))
     assert circuit.state is CircuitState.CLOSED
@@ -55,7 +55,7 @@ def test_failures_open_when_they_are_many_and_half_of_all(trouble: DeliveryOutco
 
 def test_a_few_failures_among_many_letters_do_not_open() -> None:
     """T23: a share of failures below the half is trouble of letters, not of the provider."""
-    circuit = Circuit()
+    circuit = Circuit(CircuitRules())
     for step in range(300):
         attempt(circuit, DOWN if step % 3 == 0 else WELL, step / 10)
     assert circuit.state is CircuitState.CLOSED
@@ -63,7 +63,7 @@ def test_a_few_failures_among_many_letters_do_not_open() -> None:
 
 def test_failures_of_long_ago_do_not_count() -> None:
     """Four lost connections in the night and one in the morning are no outage."""
-    circuit = Circuit()
+    circuit = Circuit(CircuitRules())
     for moment in (0.0, 1.0, 2.0, 3.0, 3600.0):
         attempt(circuit, DOWN, moment)
     assert circuit.state is CircuitState.CLOSED
@@ -72,7 +72,7 @@ def test_failures_of_long_ago_do_not_count() -> None:
 @pytest.mark.parametrize("word", [REFUSED, THROTTLED])
 def test_a_provider_that_answers_is_well(word: DeliveryOutcome) -> None:
     """Refused recipients and a pace too fast say nothing against the provider's health."""
-    circuit = Circuit()
+    circuit = Circuit(CircuitRules())
     for step in range(50):
         attempt(circuit, word, float(step))
     assert circuit.state is CircuitState.CLOSED
@@ -147,7 +147,7 @@ def test_an_attempt_that_was_not_made_says_nothing() -> None:
 
 def test_what_began_before_it_opened_changes_nothing_after() -> None:
     """A late success does not close a circuit, a late failure does not count twice."""
-    circuit = Circuit()
+    circuit = Circuit(CircuitRules())
     for _ in range(3):
         assert circuit.begin()
     circuit.ended(NO_FUNDS, 1.0)
@@ -165,3 +165,11 @@ def test_rules_that_make_no_sense() -> None:
         CircuitRules(failures=30)
     with pytest.raises(ValueError, match="longest wait"):
         CircuitRules(first_wait_s=10, longest_wait_s=5)
+
+
+def test_the_most_telling_outcome_of_an_attempt() -> None:
+    """Account trouble speaks of all letters, a refused recipient of himself alone."""
+    assert most_telling([WELL, NO_FUNDS, DOWN]) is NO_FUNDS
+    assert most_telling([WELL, REFUSED, SILENT]) is SILENT
+    assert most_telling([THROTTLED, WELL]) is WELL
+    assert most_telling([THROTTLED]) is THROTTLED

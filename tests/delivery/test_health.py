@@ -122,7 +122,7 @@ async def test_who_waits_is_sent_away_when_it_opens_again() -> None:
 
 async def test_an_adapter_that_fails_in_its_probe_is_not_well() -> None:
     """A bug in a probe neither closes the circuit nor ends the probing."""
-    watched = Watched(Probed(RuntimeError("bug"), True))
+    watched = Watched(Probed(RuntimeError("bug"), WELL))
     await watched.open()
     await watched.probe()
     await watched.probe()

@@ -120,6 +120,7 @@ class Gateway:
         await front_door.start()
         stack.push_async_callback(front_door.stop)
         stack.push_async_callback(front_door.drain, _DRAIN_WITHIN_S)
+        stack.callback(dispatcher.end_waits)
         stack.callback(status.drain)
         self.smtp_ports = dict(front_door.ports)
 
@@ -195,6 +196,8 @@ class Gateway:
                 window=settings.delivery.window,
                 hand_off_octets=settings.delivery.hand_off_memory,
                 renew_every_s=settings.spool.lease.total_seconds() / 5,
+                # Whoever waits holds a connection; half of them are left to those who do not.
+                verdicts=max(1, settings.smtp.max_connections // 2),
             ),
         )
 

@@ -4,7 +4,8 @@ Settings of which letters leave by which providers: `routes`.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from datetime import timedelta
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,13 +13,14 @@ from gateway.config.fields import Words, checked_name
 from gateway.domain.routing import (
     Condition,
     Fidelity,
+    Mode,
     OnThrottled,
     OnUncertain,
     Route,
     Schedule,
 )
 from providers.contract.address import InvalidAddress, parse_address
-from providers.settings import Size, StrictModel
+from providers.settings import Duration, Size, StrictModel
 
 
 class WhenSettings(StrictModel):
@@ -57,7 +59,15 @@ class RouteSettings(StrictModel):
     name: str = Field(description="Its name in logs and `explain`.")
     when: WhenSettings = Field(default=WhenSettings(), description="Which letters take it.")
     providers: Words = Field(min_length=1, description="Who carries them, in this order.")
-    mode: Literal["queue"] = Field(default="queue", description="Only `queue` so far.")
+    mode: Mode = Field(
+        default=Mode.QUEUE,
+        description="`direct`: the client waits for the provider's verdict; the letter is durable "
+        "all the same. A letter is direct when the routes of all its recipients are.",
+    )
+    direct_timeout: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long it waits; then the letter is queued. Clients give up after minutes.",
+    )
     schedule: Schedule = Field(
         default=Schedule.GATEWAY,
         description="Who keeps a letter with `X-Mailquay-Send-At` until its time; `provider`: the "
@@ -89,5 +99,7 @@ class RouteSettings(StrictModel):
             fidelity=self.fidelity,
             on_uncertain=self.on_uncertain,
             on_throttled=self.on_throttled,
+            mode=self.mode,
+            direct_timeout=self.direct_timeout,
             schedule=self.schedule,
         )

@@ -9,18 +9,22 @@ or a spool that is down for a while never loses what a provider said.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field, replace
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from gateway.delivery.lane import Job, LetterInHand
 from gateway.delivery.record import Attempt, Ending, change_of, envelope_of
 from gateway.delivery.reporter import Notice, Reporter
+from gateway.delivery.verdicts import Owed, Verdicts
 from gateway.domain.disposition import AttemptFacts, Disposition, dispose, redirect
 from gateway.domain.events import Emit
 from gateway.domain.instructions import passed_options
+from gateway.domain.lifecycle import State
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import Plan
 from gateway.errors import SpoolError, UnknownQueueId
@@ -46,15 +50,17 @@ from providers.contract.provider import Provider
 
 log = structlog.get_logger("gateway.delivery")
 
+T = TypeVar("T")
+
 _RECORD_AGAIN_S = 1.0
 _LAST_ATTEMPT_S = 30.0
-_UNFORESEEN = DeliveryOutcome(
+UNFORESEEN = DeliveryOutcome(
     Kind.UNCERTAIN, Scope.MESSAGE, "4.3.0", "the adapter failed in a way it was not made for"
 )
-_NOT_SENT = DeliveryOutcome(
+NOT_SENT = DeliveryOutcome(
     Kind.DEFERRED, Scope.MESSAGE, "4.3.2", "the gateway was stopped before it was sent"
 )
-_CUT_SHORT = DeliveryOutcome(
+CUT_SHORT = DeliveryOutcome(
     Kind.UNCERTAIN, Scope.MESSAGE, "4.3.2", "the gateway was stopped before the answer"
 )
 
@@ -74,6 +80,7 @@ class AttemptMaker:
         chance: Evenly distributed in [0, 1), for the spread of waits.
         emit: Told of every end.
         expect: Told who has a letter due next, and when.
+        most_verdicts: How many clients may wait for a verdict at once.
     """
 
     spool: Spool
@@ -85,6 +92,11 @@ class AttemptMaker:
     chance: Callable[[], float]
     emit: Emit
     expect: Callable[[str, datetime], None]
+    most_verdicts: InitVar[int]
+    verdicts: Verdicts = field(init=False)
+
+    def __post_init__(self, most_verdicts: int) -> None:
+        self.verdicts = Verdicts(most_verdicts, self._tell_owed)
 
     def reconfigure(self, schedule: RetrySchedule, timeouts: Mapping[str, float]) -> None:
         """From now on judge and time attempts by these."""
@@ -97,24 +109,56 @@ class AttemptMaker:
 
         Never raises but for cancellation, and then what was under way is recorded as uncertain.
         """
+        for attempt in await self.attempts(job, provider):
+            begun = await self.begin(attempt)
+            if begun is not None:
+                await self._make(begun, provider, connections)
+
+    async def attempts(self, job: Job, provider: Provider) -> list[Attempt]:
+        """
+        The attempts that a job comes to, not begun: none where there is nothing to send.
+
+        Recipients whose plan leads elsewhere are sent there; never raises for trouble.
+        """
         try:
             message = await self._message(job.in_hand, provider)
         except UnknownQueueId:
-            return  # removed by hand while it waited here
+            return []  # removed by hand while it waited here
         except SpoolError as error:
             # The leases lapse by themselves and the letter is claimed again.
             log.warning("content_unreadable", queue_id=job.queue_id, reason=error.reason)
-            return
-        for options, ready in await self._sort_out(job, message):
-            passed = passed_options(options, provider.capabilities)
-            attempt = Attempt(job, provider.name, message, ready, self.clock.now(), passed)
-            lost = await self._start(attempt)
-            if lost:
-                kept = [r for r in ready if r.recipient.key not in lost]
-                if not kept:
-                    continue
-                attempt = replace(attempt, recipients=kept)
-            await self._make(attempt, provider, connections)
+            return []
+        now = self.clock.now()
+        return [
+            Attempt(
+                job,
+                provider.name,
+                message,
+                ready,
+                now,
+                passed_options(options, provider.capabilities),
+            )
+            for options, ready in await self._sort_out(job, message)
+        ]
+
+    async def begin(self, attempt: Attempt) -> Attempt | None:
+        """
+        Record the start, without which nothing is sent.
+
+        Returns:
+            The attempt for the recipients that are still ours, begun now; `None` when none is.
+        """
+        attempt = replace(attempt, started_at=self.clock.now())
+        lost = await self._start(attempt)
+        if not lost:
+            return attempt
+        kept = [r for r in attempt.recipients if r.recipient.key not in lost]
+        return replace(attempt, recipients=kept) if kept else None
+
+    def deadline(self, provider: str) -> float:
+        """Monotonic seconds until which an attempt that begins now may take."""
+        # A provider that a reload took away may still have an attempt to make.
+        return self.clock.monotonic() + self.timeouts.get(provider, _LAST_ATTEMPT_S)
 
     async def _message(self, in_hand: LetterInHand, provider: Provider) -> Message:
         """The letter, loaded once for all its jobs, with as many of its needs as this one takes."""
@@ -139,6 +183,7 @@ class AttemptMaker:
         """
         # Of one letter's wishes only the time can differ: it is the recipient's route that says who
         # keeps the letter until then.
+        waiting = self.verdicts.of(job.queue_id)
         ready: dict[datetime | None, tuple[SendOptions, list[QueuedRecipient]]] = {}
         redirected: list[Change] = []
         send_at = job.in_hand.letter.instructions.send_at
@@ -162,6 +207,8 @@ class AttemptMaker:
                 warned=queued.warned,
             )
             redirected.append(change)
+            if waiting is not None and disposition.provider == queued.provider:
+                waiting.set_aside(queued.recipient.key)
         if redirected:
             await self._record(redirected)
         return ready.values()
@@ -184,35 +231,29 @@ class AttemptMaker:
         self, attempt: Attempt, provider: Provider, connections: asyncio.Semaphore
     ) -> None:
         request = attempt.request()
-        so_far = _NOT_SENT
+        so_far = NOT_SENT
         try:
             async with connections:
-                so_far = _CUT_SHORT
+                so_far = CUT_SHORT
                 report = await self._deliver(provider, request)
         except asyncio.CancelledError:
             # What may have reached the provider is recorded before the stop goes on.
-            ending = self._end(attempt, all_same(request, so_far))
+            ending = self.end(attempt, all_same(request, so_far))
             await asyncio.shield(asyncio.ensure_future(ending))
             raise
-        await self._end(attempt, report)
+        await self.end(attempt, report)
 
     async def _deliver(self, provider: Provider, request: DeliveryRequest) -> DeliveryReport:
-        # A provider that a reload took away may still have an attempt to make.
-        timeout_s = self.timeouts.get(provider.name, _LAST_ATTEMPT_S)
-        deadline = self.clock.monotonic() + timeout_s
+        deadline = self.deadline(provider.name)
         try:
-            report = await provider.deliver(request, deadline=deadline)
+            return await provider.deliver(request, deadline=deadline)
         except Exception:
             log.exception("adapter_bug", queue_id=request.queue_id, provider=provider.name)
-            return all_same(request, _UNFORESEEN)
-        missing = {r.key for r in request.envelope.recipients} - set(report.outcomes)
-        if missing:
-            log.error("adapter_bug", queue_id=request.queue_id, provider=provider.name)
-            return DeliveryReport({**report.outcomes, **dict.fromkeys(missing, _UNFORESEEN)})
-        return report
+            return all_same(request, UNFORESEEN)
 
-    async def _end(self, attempt: Attempt, report: DeliveryReport) -> None:
-        """Judge, record and tell."""
+    async def end(self, attempt: Attempt, report: DeliveryReport) -> None:
+        """Judge what a provider reported, record it and tell."""
+        report = _completed(attempt, report)
         ended_at = self.clock.now()
         message = attempt.message
         if not message.needs.complete and any(
@@ -235,7 +276,14 @@ class AttemptMaker:
         self, attempt: Attempt, endings: Sequence[Ending], ended_at: datetime
     ) -> None:
         """Record what became of recipients, with the report that it calls for, and tell of it."""
-        notice = self._notice(attempt, endings, ended_at)
+        waiting = self.verdicts.of(attempt.letter.queue_id)
+        called = endings
+        if waiting is not None:
+            # Whether failures are told in the session is known when all recipients are.
+            failed = [ending for ending in endings if ending.disposition.state is State.FAILED]
+            called = [ending for ending in endings if ending not in failed]
+            waiting.owe(attempt, failed, ended_at)
+        notice = self._notice(attempt, called, ended_at)
         letters = () if notice is None else notice.letters
         changes = [_change(attempt, ending, notice, ended_at) for ending in endings]
         lost = await self._record(changes, letters)
@@ -245,10 +293,14 @@ class AttemptMaker:
             late = [ending for ending in endings if ending.key in lost]
             await self._record([attempt.change(ending, ended_at) for ending in late])
             self._tell(attempt, late, lost, ended_at)
+            if waiting is not None:
+                waiting.hear(late, lost, ended_at)
             if kept := [ending for ending in endings if ending.key not in lost]:
                 await self._settle(attempt, kept, ended_at)
             return
         self._tell(attempt, endings, lost, ended_at)
+        if waiting is not None:
+            waiting.hear(endings, lost, ended_at)
         if notice is not None and len(lost) < len(endings):
             self.emit(notice.event)
 
@@ -262,6 +314,19 @@ class AttemptMaker:
         for ending in endings:
             told = attempt.lost_event if ending.key in lost else attempt.event
             self.emit(told(ending, ended_at))
+
+    async def _tell_owed(self, owed: Sequence[Owed]) -> None:
+        """Tell senders of failures that were recorded while somebody waited for the verdict."""
+        for debt in owed:
+            notice = self._notice(debt.attempt, debt.endings, debt.ended_at)
+            if notice is None:
+                continue
+            notes = [(ending.key, notice.note) for ending in debt.endings]
+            queue_id = debt.attempt.letter.queue_id
+            write = partial(self.spool.note, queue_id, notes, notice.letters)
+            await self._until_written(write, queue_id)
+            self._expect_all(notice.letters)
+            self.emit(notice.event)
 
     def _notice(
         self, attempt: Attempt, endings: Sequence[Ending], ended_at: datetime
@@ -303,21 +368,35 @@ class AttemptMaker:
     async def _record(
         self, changes: list[Change], letters: Sequence[NewLetter] = ()
     ) -> frozenset[int]:
-        """Record until it is recorded: what a provider said is not lost to a full disk."""
-        while True:
-            try:
-                lost = await self.spool.record(changes, letters)
-                break
-            except SpoolError as error:
-                queue_id = changes[0].queue_id
-                log.warning("outcome_not_recorded_yet", queue_id=queue_id, reason=error.reason)
-                await self.clock.sleep(_RECORD_AGAIN_S)
+        write = partial(self.spool.record, changes, letters)
+        lost = await self._until_written(write, changes[0].queue_id)
         for change in changes:
             if change.due_at is not None:
                 self.expect(change.provider, change.due_at)
+        self._expect_all(letters)
+        return lost
+
+    async def _until_written(self, write: Callable[[], Awaitable[T]], queue_id: str) -> T:
+        """Write until it is written: what a provider said is not lost to a full disk."""
+        while True:
+            try:
+                return await write()
+            except SpoolError as error:
+                log.warning("outcome_not_recorded_yet", queue_id=queue_id, reason=error.reason)
+                await self.clock.sleep(_RECORD_AGAIN_S)
+
+    def _expect_all(self, letters: Sequence[NewLetter]) -> None:
         for letter in letters:
             self.expect(letter.providers[0], letter.arrival)
-        return lost
+
+
+def _completed(attempt: Attempt, report: DeliveryReport) -> DeliveryReport:
+    """With an outcome for those recipients that an adapter forgot."""
+    missing = {queued.recipient.key for queued in attempt.recipients} - set(report.outcomes)
+    if not missing:
+        return report
+    log.error("adapter_bug", queue_id=attempt.letter.queue_id, provider=attempt.provider)
+    return DeliveryReport({**report.outcomes, **dict.fromkeys(missing, UNFORESEEN)})
 
 
 def _change(attempt: Attempt, ending: Ending, notice: Notice | None, ended_at: datetime) -> Change:

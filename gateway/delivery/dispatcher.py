@@ -18,6 +18,7 @@ import structlog
 from gateway.delivery.attempt import AttemptMaker
 from gateway.delivery.lane import Job, Lane, LetterInHand
 from gateway.delivery.reporter import Reporter
+from gateway.delivery.verdicts import Verdict
 from gateway.domain.events import AttemptCutShort, Emit, LetterCorrupt
 from gateway.domain.retry import RetrySchedule
 from gateway.errors import SpoolError
@@ -43,11 +44,13 @@ class DispatcherLimits:
         window: Recipients on their way at once, for each provider.
         hand_off_octets: Content of fresh letters kept in memory, all lanes together.
         renew_every_s: Seconds between renewals of leases, well below the lease.
+        verdicts: Clients that may wait for a verdict at once.
     """
 
     window: int = 1000
     hand_off_octets: int = 64 << 20
     renew_every_s: float = 60.0
+    verdicts: int = 250
 
 
 class Dispatcher:
@@ -101,6 +104,7 @@ class Dispatcher:
             chance=chance,
             emit=emit,
             expect=self.expect,
+            most_verdicts=limits.verdicts,
         )
         self._lanes = {name: self._lane(provider) for name, provider in providers.items()}
         self._feeders: dict[str, asyncio.Task[None]] = {}
@@ -142,6 +146,14 @@ class Dispatcher:
         lane = self._lanes.get(provider)
         if lane is not None:
             lane.expect(due_at)
+
+    def verdict(self, queue_id: str, keys: Iterable[int]) -> Verdict | None:
+        """Listen to what becomes of a letter, from before its admission; `None`: not now."""
+        return self._attempt.verdicts.expect(queue_id, keys)
+
+    def end_waits(self) -> None:
+        """Let clients that wait for a verdict have their reply: the gateway comes to a stop."""
+        self._attempt.verdicts.end()
 
     async def start(self) -> None:
         """Start the workers, the feeders and the renewal of leases."""
@@ -188,6 +200,7 @@ class Dispatcher:
         back to the spool.
         """
         self._stopping = True
+        self.end_waits()
         tasks = [*self._tasks, *self._feeders.values(), *self._retiring.values()]
         for task in tasks:
             task.cancel()

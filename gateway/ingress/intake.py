@@ -7,7 +7,7 @@ for a provider.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -23,11 +23,12 @@ from gateway.domain.instructions import (
     parse_instructions,
 )
 from gateway.domain.lifecycle import State
-from gateway.domain.routing import Plan
+from gateway.domain.routing import Mode, Plan
 from gateway.errors import SpoolError, SpoolFull
 from gateway.ingress import replies, trace
+from gateway.ingress.direct import Awaited, DirectVerdict
 from gateway.ingress.instruction_fields import take_out
-from gateway.ingress.submission import Reply, Submission
+from gateway.ingress.submission import Reply, Submission, Verdict
 from gateway.planner import Planner
 from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient, Spool
 from providers.contract.clock import Clock
@@ -51,6 +52,10 @@ class HandOff(Protocol):
         """Deliver this letter; it is leased."""
         ...
 
+    def verdict(self, queue_id: str, keys: Iterable[int]) -> Awaited | None:
+        """Listen to what becomes of a letter, from before its admission; `None`: not now."""
+        ...
+
     def expect(self, provider: str, due_at: datetime) -> None:
         """A letter that was admitted is due for this provider at that moment."""
         ...
@@ -59,7 +64,7 @@ class HandOff(Protocol):
 @dataclass(frozen=True, slots=True)
 class SpoolingIntake:
     """
-    `Intake` in queue mode.
+    `Intake` before a spool.
 
     Attributes:
         spool: Where letters become durable.
@@ -84,18 +89,24 @@ class SpoolingIntake:
         reason = self.spool.unhealthy_reason()
         return None if reason is None else replies.spool_unhealthy(reason)
 
-    async def take(self, submission: Submission) -> Reply:
-        """Make the letter durable and say 250, or say why not."""
+    async def take(self, submission: Submission) -> Reply | Verdict:
+        """Make the letter durable and say 250, or what there is to wait for, or why not."""
         prepared = self._prepare(submission)
         del submission  # its content was copied, and shall not be kept while we wait for the disk
         if isinstance(prepared, Reply):
             return prepared
-        letter, message = prepared
+        letter, message, direct = prepared
+        recipients = letter.envelope.recipients
+        awaited = None
+        if direct is not None:
+            awaited = self.hand_off.verdict(letter.queue_id, [r.key for r in recipients])
         try:
             await self.spool.admit(letter)
         except BaseException as error:
             if letter.leased:
                 self.hand_off.release(message.size)
+            if awaited is not None:
+                awaited.forget()
             if isinstance(error, SpoolError):
                 log.warning("letter_not_admitted", queue_id=letter.queue_id, reason=error.reason)
                 full = isinstance(error, SpoolFull)
@@ -106,10 +117,15 @@ class SpoolingIntake:
         for provider, due_at in zip(letter.providers, letter.due_at, strict=False):
             self.hand_off.expect(provider, due_at)
         self.emit(_received(letter))
-        return replies.queued_as(letter.queue_id)
+        if awaited is None or direct is None:
+            return replies.queued_as(letter.queue_id)
+        timeout_s = direct.total_seconds()
+        return DirectVerdict(letter.queue_id, recipients, awaited, timeout_s, self.spool)
 
-    def _prepare(self, submission: Submission) -> tuple[NewLetter, Message] | Reply:
-        """The letter to admit, its header complete; or the refusal."""
+    def _prepare(
+        self, submission: Submission
+    ) -> tuple[NewLetter, Message, timedelta | None] | Reply:
+        """The letter to admit, its header complete, and how long to wait; or the refusal."""
         arrival = self.clock.now()
         instructed = self._instructed(submission, arrival)
         if isinstance(instructed, Reply):
@@ -138,7 +154,7 @@ class SpoolingIntake:
             instructions=instructions,
             due_at=due_at,
         )
-        return letter, message
+        return letter, message, _direct_timeout(plans, instructions)
 
     def _instructed(
         self, submission: Submission, now: datetime
@@ -185,6 +201,16 @@ def _due_at(
         return ()
     due_at = tuple(arrival if plan.options.send_at else send_at for plan in plans)
     return () if all(moment == arrival for moment in due_at) else due_at
+
+
+def _direct_timeout(plans: Sequence[Plan], instructions: Instructions) -> timedelta | None:
+    """How long the client of a letter waits for a verdict; `None` in queue mode."""
+    modes = (
+        {plan.route.mode for plan in plans} if instructions.mode is None else {instructions.mode}
+    )
+    if modes != {Mode.DIRECT} or instructions.send_at is not None:
+        return None
+    return min(plan.route.direct_timeout for plan in plans)
 
 
 def _reason(plan: Plan) -> str:

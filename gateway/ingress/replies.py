@@ -7,10 +7,12 @@ about our inside; limits come from the configuration. What a client sent is neve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from gateway.domain.verdict import Answer
 from gateway.ingress.submission import Reply
 
 _MAX_REASON = 300  # octets of a reply line are 512 at most (RFC 5321 4.5.3.1.5)
@@ -28,6 +30,7 @@ class Reason(StrEnum):
     NOT_VERIFIED = "not_verified"
     BYE = "bye"
     QUEUED = "queued"
+    HANDED_OVER = "handed_over"
 
     UNKNOWN_COMMAND = "unknown_command"
     NOT_IMPLEMENTED = "not_implemented"
@@ -48,6 +51,7 @@ class Reason(StrEnum):
     NO_ROUTE = "no_route"
     CANNOT_BE_CARRIED = "cannot_be_carried"
     BAD_INSTRUCTION = "bad_instruction"
+    REFUSED = "refused"
 
     TOO_MANY_CONNECTIONS = "too_many_connections"
     SHUTTING_DOWN = "shutting_down"
@@ -208,9 +212,58 @@ def queued_as(queue_id: str) -> Reply:
     return Reply(250, "2.0.0", f"Ok: queued as {queue_id}", Reason.QUEUED)
 
 
+def handed_over(pairs: Sequence[tuple[str, str]], queue_id: str, others: int) -> Reply:
+    """
+    Providers have the letter, in the form of smtp.msndr.net: `<address:id>`, joined by commas.
+
+    Args:
+        pairs: Addresses, and the ids that providers gave for them; one without stands alone.
+        queue_id: Ours; told where no id is, or where not all recipients are meant.
+        others: How many recipients are still with us, or were refused.
+    """
+    if not any(identity for _, identity in pairs):
+        return Reply(250, "2.0.0", f"Ok: handed over as {queue_id}", Reason.HANDED_OVER)
+    words = [
+        f"<{address}:{identity}>" if identity else f"<{address}>" for address, identity in pairs
+    ]
+    lines = _lines_of(words)
+    lines[0] = f"Ok: {lines[0]}"
+    lines[-1] += f"; {queue_id} tells of the others" if others else ""
+    wire = _wire(250, tuple(f"2.0.0 {line}" for line in lines))
+    return _LinesReply(250, "2.0.0", lines[0], Reason.HANDED_OVER, wire)
+
+
+def _lines_of(words: Sequence[str]) -> list[str]:
+    """Words joined by commas, on as many lines as RFC 5321 4.5.3.1.5 makes of them."""
+    lines = [""]
+    for place, word in enumerate(words):
+        piece = word if place == len(words) - 1 else f"{word},"
+        if lines[-1] and len((lines[-1] + piece).encode()) > _MAX_REASON:
+            lines.append("")
+        lines[-1] += piece
+    return lines
+
+
+def refused(answers: Sequence[Answer], queue_id: str) -> Reply:
+    """Providers have refused the letter for all recipients, for good; the first one's words."""
+    first = answers[0]
+    statuses = {answer.status for answer in answers}
+    status = first.status if len(statuses) == 1 and first.status.startswith("5") else "5.0.0"
+    about = "Refused" if len(answers) == 1 else f"Refused for all {len(answers)} recipients"
+    said = _one_line(first.diagnostic) if first.diagnostic else "no reason given"
+    # RFC 3463 3.2: what is wrong is the mailbox; else the letter as a whole.
+    code = 550 if status.startswith("5.1.") else 554
+    return Reply(code, status, f"{about}: {said} ({queue_id})", Reason.REFUSED)
+
+
 def cannot_be_carried(reason: str) -> Reply:
     """No provider of the route can carry the letter; `reason` names each with its shortfall."""
     return Reply(554, "5.6.3", f"Cannot be carried: {_one_line(reason)}", Reason.CANNOT_BE_CARRIED)
+
+
+def bad_instruction(name: str, reason: str) -> Reply:
+    """A field that instructs us cannot be obeyed; both are fit for the wire."""
+    return Reply(554, "5.6.0", _one_line(f"{name} {reason}"), Reason.BAD_INSTRUCTION)
 
 
 def spool_unhealthy(reason: str) -> Reply:
@@ -218,11 +271,6 @@ def spool_unhealthy(reason: str) -> Reply:
     return Reply(
         452, "4.3.1", f"No letters are taken now: {_one_line(reason)}", Reason.SPOOL_UNHEALTHY
     )
-
-def bad_instruction(name: str, reason: str) -> Reply:
-    """A field that instructs us cannot be obeyed; both are fit for the wire."""
-    return Reply(554, "5.6.0", _one_line(f"{name} {reason}"), Reason.BAD_INSTRUCTION)
-
 
 
 def spool_unavailable(queue_id: str) -> Reply:

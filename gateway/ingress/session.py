@@ -272,9 +272,14 @@ class Session(SMTP):
         self._taking = True
         try:
             # The content has no name here: intake makes another copy and can let this one go.
-            reply = await self._reception.intake.take(
+            taken = await self._reception.intake.take(
                 Submission(envelope, data.content(), self._listener, self._dialogue.client)
             )
+            if isinstance(taken, Reply):
+                reply = taken
+            else:
+                self._hold(0)  # it is on disk: who waits for a provider holds nobody's room
+                reply = await taken.reply(lambda: self._gone)
         except asyncio.CancelledError:
             log.warning("taking_cut_short", **self._about(envelope, size))
             raise

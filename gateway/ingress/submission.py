@@ -6,6 +6,7 @@ The seam between the SMTP session (`server`) and taking a letter (`intake`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,12 +36,18 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A whole letter as it came: `content` has CRLF line ends only, ends with one, dots removed."""
+    """
+    A whole letter as it came.
+
+    `content` has CRLF line ends only, ends with one, dots removed; `bare_line_ends` of them were a
+    bare CR or LF.
+    """
 
     envelope: Envelope
     content: bytes
     listener: str
     client: Client
+    bare_line_ends: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,21 @@ class Reply:
         return f"{self.code} {status}{self.text}\r\n".encode("utf-8", "replace")
 
 
+class Verdict(Protocol):
+    """A letter that is durable, and whose client waits for what becomes of it."""
+
+    async def reply(self, client_left: Callable[[], bool]) -> Reply:
+        """
+        Wait for a while, then say how it stands.
+
+        Args:
+            client_left: Whether nobody is there any more to hear it.
+
+        Never raises but for cancellation.
+        """
+        ...
+
+
 class Intake(Protocol):
     """What a session asks of the gateway behind it."""
 
@@ -76,12 +98,13 @@ class Intake(Protocol):
         """The reply to MAIL while no letter can be taken; synchronous and cheap."""
         ...
 
-    async def take(self, submission: Submission) -> Reply:
+    async def take(self, submission: Submission) -> Reply | Verdict:
         """
         Take responsibility for a letter, or say why not.
 
         Returns:
-            250 only when the letter is durable. Internal trouble is 451 or 452, never 5xx.
+            250 only when the letter is durable. Internal trouble is 451 or 452, never 5xx. In
+            direct mode the letter is durable, and there is more to wait for.
 
         When cancelled (the client is gone) the letter may have been taken all the same.
         """

@@ -56,10 +56,11 @@ class Recording(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Changes of one letter, and the letters that exist only if all of them are written."""
+    """Changes of one letter, and what exists only if all are written: letters, further notes."""
 
     recordings: Sequence[Recording]
     admissions: Sequence[Admission]
+    notes: Sequence[Values] = ()
 
 
 class Passage:
@@ -125,6 +126,18 @@ class Passage:
         """
         return [self._recording(change, now) for change in changes]
 
+    def notes(
+        self, queue_id: str, lines: Sequence[tuple[int | None, str]], now: datetime
+    ) -> list[Values]:
+        """
+        Lines for a letter's story, as rows.
+
+        Raises:
+            UnknownQueueId: The text is no queue id.
+        """
+        number, at = number_of(queue_id), micros_from_moment(now)
+        return [(number, at, key, line) for key, line in lines]
+
     def leased(self, leased: Sequence[tuple[str, int]]) -> list[Values]:
         """The arguments of `give_back`, and with a moment before them of `renew`."""
         return [(number_of(queue_id), key, self._token) for queue_id, key in leased]
@@ -188,13 +201,16 @@ class Passage:
 
     @classmethod
     def _decide(cls, tx: Transaction, decision: Decision) -> frozenset[int]:
-        recordings, admissions = decision
+        recordings, admissions, notes = decision
         values = [recording.values for recording in recordings]
-        missed = tx.missed(tx.statements.record, values, all_or_none=True)
+        missed = tx.missed(tx.statements.record, values, all_or_none=True) if values else _NO_KEYS
         if missed:
             return frozenset(recordings[place].key for place in missed)
         _tell(tx, recordings)
-        cls.admit(tx, admissions)
+        if notes:
+            tx.cursor.executemany(tx.statements.insert_note, notes)
+        if admissions:
+            cls.admit(tx, admissions)
         return _NO_KEYS
 
     def _recording(self, change: Change, now: datetime) -> Recording:

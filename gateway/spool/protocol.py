@@ -421,6 +421,22 @@ class Spool(Protocol):
         """
         ...
 
+    async def note(
+        self,
+        queue_id: str,
+        lines: Sequence[tuple[int | None, str]],
+        letters: Sequence[NewLetter] = (),
+    ) -> None:
+        """
+        Add to a letter's story, whatever its recipients have become.
+
+        Args:
+            queue_id: Of the letter.
+            lines: One line each, of a recipient by its key or of the whole letter.
+            letters: What goes with them (reports), admitted in one step.
+        """
+        ...
+
     async def renew(self, leased: Sequence[tuple[str, int]], now: datetime) -> None:
         """Keep the leases on these recipients (queue id and key), so far as they are ours."""
         ...

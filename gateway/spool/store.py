@@ -53,7 +53,7 @@ from gateway.spool.reading import (
     read_story,
     with_content,
 )
-from gateway.spool.rows import number_of
+from gateway.spool.rows import Values, number_of
 from gateway.spool.schema import ACCEPTED
 from gateway.spool.sqlite import SqliteEngine
 from gateway.spool.statements import Statements
@@ -226,6 +226,17 @@ class SqlSpool:
         self._check_open()
         return await self._to_the_end(self._decide(recordings, letters))
 
+    async def note(
+        self,
+        queue_id: str,
+        lines: Sequence[tuple[int | None, str]],
+        letters: Sequence[NewLetter] = (),
+    ) -> None:
+        """Add to a letter's story, and admit the letters that go with it."""
+        notes = self._passage.notes(queue_id, lines, self._clock.now())
+        self._check_open()
+        await self._to_the_end(self._decide((), letters, notes))
+
     async def find_uncertain(
         self, provider: str, forward_path: str, since: datetime, until: datetime
     ) -> tuple[Listed, ...]:
@@ -316,7 +327,10 @@ class SqlSpool:
             self._batcher.release(octets)
 
     async def _decide(
-        self, recordings: Sequence[Recording], letters: Sequence[NewLetter]
+        self,
+        recordings: Sequence[Recording],
+        letters: Sequence[NewLetter],
+        notes: Sequence[Values] = (),
     ) -> frozenset[int]:
         """Files of large letters first, then all rows in one step; no row, no file."""
         bodies, admissions, inline, filed_numbers = self._bodies, [], 0, []
@@ -334,7 +348,7 @@ class SqlSpool:
                 await self._write_body(bodies, admission.number, letter.content)
                 filed_numbers.append(admission.number)
                 await after.enter_async_context(self._no_file_without_row(bodies, admission.number))
-            decision = Decision(recordings, admissions)
+            decision = Decision(recordings, admissions, notes)
             lost = await self._batcher.submit(
                 self._passage.decide, decision, octets=inline, letters=len(letters)
             )

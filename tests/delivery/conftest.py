@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import Route
+from gateway.ingress.intake import SpoolingIntake
+from gateway.ingress.submission import Client, Reply, Submission, Verdict
 from gateway.planner import Planner
 from gateway.spool.protocol import Filter, Listed, NewLetter
 from gateway.spool.store import SqlSpool
@@ -60,6 +63,7 @@ class Delivery:
         window: int = 100,
         timeout_s: float = 10.0,
         rules: ReportRules = RULES,
+        verdicts: int = 100,
     ) -> None:
         names = tuple(provider.name for provider in providers)
         planner = self.planner = Planner(
@@ -77,7 +81,7 @@ class Delivery:
             chance=lambda: 0.5,
             emit=self.see,
             throttled=lambda _name, _seconds: None,
-            limits=DispatcherLimits(window=window),
+            limits=DispatcherLimits(window=window, verdicts=verdicts),
         )
         await self.dispatcher.start()
 
@@ -111,6 +115,37 @@ class Delivery:
             )
         )
         return queue_id
+
+    async def submit(
+        self,
+        *fields: tuple[str, str],
+        to: Sequence[str] = (),
+        message_id: str = "<a@example.com>",
+        ahead: timedelta = timedelta(days=30),
+    ) -> Reply | Verdict:
+        """Bring a letter with these instructions to the front door."""
+        assert self.dispatcher is not None
+        assert self.planner is not None
+        intake = SpoolingIntake(
+            spool=self.spool,
+            planner=self.planner,
+            hand_off=self.dispatcher,
+            hostname="gateway.example.com",
+            clock=self.clock,
+            emit=self.see,
+            schedule_ahead=ahead,
+        )
+        given = [("Message-ID", message_id)] if message_id else []
+        message = a_message(
+            header_fields=given + [(f"X-Mailquay-{name}", value) for name, value in fields]
+        )
+        client = Client("127.0.0.1", "client.example.com", esmtp=True)
+        return await intake.take(Submission(an_envelope(*to), message.content, "app", client))
+
+    async def take(self, *fields: tuple[str, str], **more: Any) -> Reply:
+        """The same, with the reply that its client gets."""
+        taken = await self.submit(*fields, **more)
+        return taken if isinstance(taken, Reply) else await taken.reply(lambda: False)
 
     async def until(self, enough: Callable[[], bool], timeout_s: float = 10.0) -> None:
         """Wait until events make it so."""

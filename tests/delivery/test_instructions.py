@@ -12,14 +12,11 @@ from gateway.domain.instructions import Instructions
 from gateway.domain.lifecycle import State
 from gateway.domain.routing import Condition, Fidelity, Route, Schedule
 from gateway.domain.window import Priority
-from gateway.ingress.intake import SpoolingIntake
-from gateway.ingress.submission import Client, Reply, Submission
 from gateway.spool.protocol import Filter
 from providers.contract.capabilities import Part, ProviderCapabilities
 from providers.contract.options import SendOptions
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
 from tests.delivery.conftest import PATIENT, QUICK, Delivery
-from tests.support.builders import a_message, an_envelope
 from tests.support.scripted_provider import ScriptedProvider
 
 SMTP = ProviderCapabilities(raw_mime=True, smtputf8=True, null_reverse_path=True)
@@ -30,35 +27,6 @@ UNREACHABLE = DeliveryOutcome(
 HOUR = timedelta(hours=1)
 
 
-def intake_of(delivery: Delivery) -> SpoolingIntake:
-    assert delivery.dispatcher is not None
-    assert delivery.planner is not None
-    return SpoolingIntake(
-        spool=delivery.spool,
-        planner=delivery.planner,
-        hand_off=delivery.dispatcher,
-        hostname="gateway.example.com",
-        clock=delivery.clock,
-        emit=delivery.see,
-    )
-
-
-async def take(delivery: Delivery, *fields: tuple[str, str], to: tuple[str, ...] = ()) -> Reply:
-    """Bring a letter with these instructions to the front door."""
-    message = a_message(
-        header_fields=[("Message-ID", "<order-77@example.com>")]
-        + [(f"X-Mailquay-{name}", value) for name, value in fields]
-    )
-    return await intake_of(delivery).take(
-        Submission(
-            an_envelope(*to),
-            message.content,
-            "app",
-            Client("127.0.0.1", "client.example.com", esmtp=True),
-        )
-    )
-
-
 def moment(delivery: Delivery, ahead: timedelta) -> str:
     return (delivery.clock.now() + ahead).isoformat()
 
@@ -67,7 +35,7 @@ async def test_wishes_reach_the_provider_that_knows_them(delivery: Delivery) -> 
     """As options, not as a header field: no provider ever sees one."""
     main = ScriptedProvider(capabilities=RICH)
     await delivery.begin(main)
-    reply = await take(delivery, ("Template", "42"), ("Params", '{"n": 1}'), ("Payment", "credit"))
+    reply = await delivery.take(("Template", "42"), ("Params", '{"n": 1}'), ("Payment", "credit"))
     assert reply.code == 250
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 1)
     (request,) = main.requests
@@ -109,7 +77,7 @@ async def test_instructions_choose_the_provider(
         *providers,
         routes=(Route("other", ("second",), never), Route("default", ("first", "second"))),
     )
-    assert (await take(delivery, field)).code == 250
+    assert (await delivery.take(field)).code == 250
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 1)
     assert [p.name for p in providers if p.requests] == [who]
 
@@ -128,7 +96,7 @@ async def test_what_cannot_be_obeyed_is_refused_by_name(
 ) -> None:
     """A 5xx that names the field; nothing is kept."""
     await delivery.begin(ScriptedProvider())
-    reply = await take(delivery, *fields)
+    reply = await delivery.take(*fields)
     assert (reply.code, reply.status) == (554, "5.6.0")
     assert reply.text.startswith(text)
     assert await delivery.rows() == ()
@@ -140,7 +108,7 @@ async def test_a_wish_that_nobody_can_fulfil_is_refused(delivery: Delivery) -> N
         ScriptedProvider(capabilities=SMTP),
         routes=(Route("default", ("main",), fidelity=Fidelity.TOLERANT),),
     )
-    reply = await take(delivery, ("Template", "42"))
+    reply = await delivery.take(("Template", "42"))
     assert (reply.code, reply.status) == (554, "5.6.3")
     assert "no templates" in reply.text
 
@@ -149,9 +117,9 @@ async def test_a_list_is_written_to_once(delivery: Delivery) -> None:
     """With two recipients each would have the whole list written to."""
     lists = ScriptedProvider(capabilities=replace(RICH, mailing_lists=True))
     await delivery.begin(lists)
-    refused = await take(delivery, ("List", "7"), to=("a@example.org", "b@example.org"))
+    refused = await delivery.take(("List", "7"), to=("a@example.org", "b@example.org"))
     assert refused.text == "X-Mailquay-List allows one recipient, not several"
-    assert (await take(delivery, ("List", "7"))).code == 250
+    assert (await delivery.take(("List", "7"))).code == 250
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 1)
     assert lists.requests[0].options.mailing_list == "7"
 
@@ -161,7 +129,7 @@ async def test_a_letter_with_a_time_is_kept_until_then(delivery: Delivery) -> No
     main = ScriptedProvider(capabilities=RICH)  # could keep it, and its route does not ask it to
     await delivery.begin(main)
     wanted = delivery.clock.now() + timedelta(milliseconds=300)
-    assert (await take(delivery, ("Send-At", wanted.isoformat()))).code == 250
+    assert (await delivery.take(("Send-At", wanted.isoformat()))).code == 250
     (row,) = await delivery.rows()
     assert (row.state, row.due_at) == (State.WAITING, wanted)
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 1)
@@ -199,7 +167,7 @@ async def test_a_provider_keeps_the_time_where_the_route_says_so(delivery: Deliv
         plain, rich, routes=(Route("default", ("plain", "rich"), schedule=Schedule.PROVIDER),)
     )
     wanted = delivery.clock.now() + HOUR
-    assert (await take(delivery, ("Send-At", wanted.isoformat()))).code == 250
+    assert (await delivery.take(("Send-At", wanted.isoformat()))).code == 250
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 1)
     assert rich.requests[0].options.send_at == wanted
     assert plain.requests == []
@@ -210,7 +178,7 @@ async def test_the_gateway_keeps_it_where_no_provider_can(delivery: Delivery) ->
     main = ScriptedProvider(capabilities=SMTP)
     await delivery.begin(main, routes=(Route("default", ("main",), schedule=Schedule.PROVIDER),))
     wanted = delivery.clock.now() + HOUR
-    assert (await take(delivery, ("Send-At", wanted.isoformat()))).code == 250
+    assert (await delivery.take(("Send-At", wanted.isoformat()))).code == 250
     (row,) = await delivery.rows()
     assert row.due_at == wanted
 
@@ -225,7 +193,7 @@ async def test_nobody_sends_early_in_place_of_who_could_wait(delivery: Delivery)
         routes=(Route("default", ("rich", "plain"), schedule=Schedule.PROVIDER),),
         schedule=PATIENT,
     )
-    assert (await take(delivery, ("Send-At", moment(delivery, HOUR)))).code == 250
+    assert (await delivery.take(("Send-At", moment(delivery, HOUR)))).code == 250
     await delivery.until(lambda: len(delivery.ended(State.WAITING)) == 1)
     (row,) = await delivery.rows()
     assert row.provider == "rich"
@@ -258,7 +226,7 @@ async def test_recipients_of_one_letter_are_asked_for_what_their_routes_say(
     )
     wanted = delivery.clock.now() + HOUR
     to = ("a@example.org", "b@theirs.example.org")
-    assert (await take(delivery, ("Send-At", wanted.isoformat()), to=to)).code == 250
+    assert (await delivery.take(("Send-At", wanted.isoformat()), to=to)).code == 250
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 1)
     (request,) = main.requests
     assert [r.forward_path.addr_spec for r in request.envelope.recipients] == [to[1]]

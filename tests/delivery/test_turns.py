@@ -13,7 +13,7 @@ from gateway.domain.lifecycle import State
 from gateway.domain.routing import Route
 from gateway.errors import SpoolFull
 from gateway.ingress.intake import SpoolingIntake
-from gateway.ingress.submission import Client, Submission
+from gateway.ingress.submission import Client, Reply, Submission
 from gateway.planner import Planner
 from gateway.spool.protocol import AttemptStart
 from providers.contract.outcome import (
@@ -55,6 +55,7 @@ class Crowd:
             reply = await self._intake.take(
                 Submission(an_envelope("new@example.org"), content, "app", client)
             )
+            assert isinstance(reply, Reply)
             assert reply.code == 250
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.ingress import replies
-from gateway.ingress.submission import Reply, Submission
+from gateway.ingress.submission import Reply, Submission, Verdict
 
 
 class FakeIntake:
@@ -17,6 +17,7 @@ class FakeIntake:
         submissions: What was taken, in order; a letter whose taking raised or hangs is not in it.
         refused: The reply to MAIL, while it is set.
         reply: Given in place of the 250, while it is set.
+        verdict: Given in place of any reply, while it is set.
         error: Raised by `take`, while it is set.
         gate: Letters wait here; closed by `hang`, opened by `go_on`.
     """
@@ -25,6 +26,7 @@ class FakeIntake:
         self.submissions: list[Submission] = []
         self.refused: Reply | None = None
         self.reply: Reply | None = None
+        self.verdict: Verdict | None = None
         self.error: BaseException | None = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -34,7 +36,7 @@ class FakeIntake:
     def refusal(self) -> Reply | None:
         return self.refused
 
-    async def take(self, submission: Submission) -> Reply:
+    async def take(self, submission: Submission) -> Reply | Verdict:
         self.waiting += 1
         self._changed.set()
         try:
@@ -48,6 +50,8 @@ class FakeIntake:
             return self.reply
         self.submissions.append(submission)
         self._changed.set()
+        if self.verdict is not None:
+            return self.verdict
         return replies.queued_as(f"Q{len(self.submissions):04}")
 
     def hang(self) -> None:

@@ -7,6 +7,8 @@ from ipaddress import ip_network
 
 import pytest
 
+from gateway.domain.lifecycle import State
+from gateway.domain.verdict import Answer
 from gateway.ingress import policy, replies
 from gateway.ingress.policy import FrontDoorRules
 from gateway.ingress.replies import REASONS, Reason
@@ -25,6 +27,11 @@ ALL_REPLIES = (
     replies.too_many_recipients(100),
     replies.queued_as("0123456789ABC"),
     replies.cannot_be_carried("bulk: two attachments"),
+    replies.bad_instruction("X-Mailquay-Mode", "is neither queue nor direct"),
+    replies.handed_over([("bob@example.com", "12345")], "0123456789ABC", 0),
+    replies.handed_over([(f"{n}{'x' * 60}@example.com", "1" * 60) for n in range(9)], "Q", 1),
+    replies.refused([Answer(0, State.FAILED, "5.1.1", "550 5.1.1 no\r\nü" + "x" * 999)], "Q"),
+    replies.refused([Answer(0, State.FAILED, "5.7.1"), Answer(1, State.FAILED, "5.1.1")], "Q"),
     replies.spool_unhealthy("the disk is full"),
     replies.spool_unavailable("0123456789ABC"),
     replies.internal_error("0a1b2c3d"),
@@ -172,6 +179,7 @@ def test_text_from_elsewhere_stays_on_its_line() -> None:
     """A provider's or a disk's word cannot begin a reply of its own, or fill the line."""
     for reply in (
         replies.cannot_be_carried("a\r\n250 Ok\tü" + "x" * 1000),
+        replies.refused([Answer(0, State.FAILED, "5.1.1", "a\r\n250 Ok\tü" + "x" * 1000)], "Q"),
         replies.spool_unhealthy("a\r\n250 Ok\tü" + "x" * 1000),
     ):
         assert reply.line().count(b"\r\n") == 1

@@ -5,7 +5,8 @@ Pure: octets in, values out; no I/O, no clock, no logging, and no octets that ma
 knows no provider. Sits on `contract`; adapters, routing and intake use what is exported here.
 
     transfer, charset → header → parameter, mailbox → structure → role, text, attachment
-    → letter → needs          html stands alone; downgrade sits on structure and mailbox
+    → letter → needs          html stands alone
+    structure, mailbox → write → rewrite, downgrade
 """
 
 from providers.mime.attachment import Attachment

@@ -3,7 +3,7 @@ A letter for a server that takes less than the letter uses: ASCII header fields,
 
 What has an encoding in MIME gets it (RFC 2045, 2047, 2231), and after decoding the letter is the
 same; what has none is named. Nothing within a seal is touched, and all that is ASCII already stays
-octet for octet. Pure; sits on `structure`, `header`, `mailbox` and `parameter`.
+octet for octet. Pure; sits on `structure` and `write`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ import base64
 import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
-from email.header import Header
-from email.utils import formataddr
-from urllib.parse import quote
 
 from providers.contract.address import InvalidAddress, parse_address
 from providers.contract.capabilities import Part, Shortfall
@@ -23,6 +20,7 @@ from providers.mime.mailbox import Mailbox, parse_mailboxes
 from providers.mime.parameter import media_type, parse_parameters
 from providers.mime.structure import MAX_DEPTH, MAX_PARTS, part_ranges
 from providers.mime.transfer import decoded
+from providers.mime.write import folded, mailboxes_value, parameters_value, unstructured
 
 _SEALED = frozenset(("multipart/signed", "multipart/encrypted"))
 _LETTERS = frozenset(("message/rfc822", "message/global"))
@@ -48,7 +46,6 @@ _UNENCODABLE = frozenset(
 _ENCODING = b"content-transfer-encoding"
 _NOT_TEXT = ("image/", "audio/", "video/", "application/", "font/", "model/")
 _HIGH = bytes(range(128, 256))
-_SECTION = 60  # characters of a parameter's value in one section (RFC 2231 3)
 _BASE64_PAYS = 5  # one octet in so many above 127: from there on base64 is the shorter one
 
 
@@ -202,25 +199,28 @@ class _Rewriter:
 
     def _header(self, header: _Header) -> None:
         for name, value in header.fields:
-            ascii_name, ascii_value = name, value
-            if not value.isascii():
-                ascii_name, ascii_value = self._ascii_field(name, value)
-            self.out += (ascii_name, b":", ascii_value.rstrip(b"\r"), b"\r\n")
+            if value.isascii():
+                self.out += (name, b":", value.rstrip(b"\r"), b"\r\n")
+            else:
+                self.out.append(self._ascii_field(name.decode("ascii"), value))
 
-    def _ascii_field(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
-        key = name.decode("ascii").lower()
+    def _ascii_field(self, name: str, value: bytes) -> bytes:
+        key = name.lower()
         if key in _PARAMETER_FIELDS:
-            return name, b" " + ascii_parameters(value)
+            written = parameters_value(*parse_parameters(value))
+            return folded(name.encode() + b": " + written + b"\r\n")
         if key in _ADDRESS_FIELDS:
             if b":" in value:
                 text = f"header field {key}: the name of a group cannot be kept"
                 self.losses.append(Shortfall(Part.HEADER_FIELD, text))
-            return name, b" " + ascii_mailboxes(parse_mailboxes(value))
+            mailboxes = parse_mailboxes(value)
+            _check_addresses(mailboxes)
+            return folded(name.encode() + b": " + mailboxes_value(mailboxes) + b"\r\n")
         if key in _UNENCODABLE:
-            text = f"header field {key} is not ASCII, and travels as Downgraded-{name.decode()}"
+            text = f"header field {key} is not ASCII, and travels as Downgraded-{name}"
             self.losses.append(Shortfall(Part.HEADER_FIELD, text))
-            name = b"Downgraded-" + name
-        return name, b" " + ascii_text(decode_field(value), len(name))
+            name = f"Downgraded-{name}"
+        return unstructured(name, decode_field(value))
 
 
 class _Header:
@@ -251,80 +251,31 @@ class _Header:
         self.fields = kept if found else [*kept, (name, b" " + value)]
 
 
-def ascii_text(text: str, used: int = 0) -> bytes:
+def _check_addresses(mailboxes: Iterable[Mailbox]) -> None:
     """
-    An unstructured value in ASCII: encoded words where it needs them (RFC 2047), folded.
-
-    Args:
-        text: One line.
-        used: Octets of the field's name.
-    """
-    if text.isascii():
-        return text.encode()
-    header = Header(text, "utf-8", maxlinelen=76, header_name="x" * min(used, 40))
-    return header.encode(linesep="\r\n").encode()
-
-
-def ascii_mailboxes(mailboxes: Iterable[Mailbox]) -> bytes:
-    """
-    Mailboxes as an address field writes them in ASCII: encoded names, domains as A-labels.
+    Whether all addresses can be written in ASCII.
 
     Raises:
         _Refusal: A local part is not ASCII, and only SMTPUTF8 could carry it.
     """
-    written = []
     for mailbox in mailboxes:
-        address = mailbox.address
-        if not address.isascii():
-            try:
-                parsed = parse_address(address)
-            except InvalidAddress:
-                raise _Refusal(Part.SMTPUTF8, "an address of the header is not ASCII") from None
-            if parsed.needs_smtputf8:
-                raise _Refusal(Part.SMTPUTF8, "an address of the header needs SMTPUTF8")
-            address = parsed.addr_spec
-        name = mailbox.display_name
-        if not name:
-            written.append(address)
-        elif name.isascii():
-            written.append(formataddr((name, address)))
-        else:
-            encoded = Header(name, "utf-8", maxlinelen=76).encode(linesep="\r\n")
-            written.append(f"{encoded} <{address}>" if address else encoded)
-    return ",\r\n ".join(written).encode()
-
-
-def ascii_parameters(value: bytes) -> bytes:
-    """Content-Type or Content-Disposition in ASCII, its parameters in the way of RFC 2231."""
-    written, parameters = parse_parameters(value)
-    lines = [written.encode("ascii", "replace").decode()]
-    for name, text in parameters.items():
-        if not name.isascii():
-            continue  # no token (RFC 2045 5.1), and nobody reads it
-        if text.isascii():
-            quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-            lines.append(f'{name}="{quoted}"')
-        else:
-            lines += _sections(name, text)
-    return ";\r\n ".join(lines).encode()
-
-
-def _sections(name: str, text: str) -> list[str]:
-    """A value above ASCII, in as many sections as keep lines short (RFC 2231 3 and 4)."""
-    whole = quote(text, safe="")
-    if len(whole) <= _SECTION:
-        return [f"{name}*=utf-8''{whole}"]
-    step = _SECTION // 12  # one character becomes twelve at most, and must not be cut
-    pieces = [quote(text[at : at + step], safe="") for at in range(0, len(text), step)]
-    pieces[0] = f"utf-8''{pieces[0]}"
-    return [f"{name}*{number}*={piece}" for number, piece in enumerate(pieces)]
+        if mailbox.address.isascii():
+            continue
+        try:
+            needs_smtputf8 = parse_address(mailbox.address).needs_smtputf8
+        except InvalidAddress:
+            needs_smtputf8 = True
+        if needs_smtputf8:
+            raise _Refusal(Part.SMTPUTF8, "an address of the header needs SMTPUTF8")
 
 
 def _encoded(content: bytes, *, is_text: bool) -> tuple[bytes, bytes]:
     """The shorter encoding and the octets in it; base64 for what are no lines of text."""
     high = len(content) - len(content.translate(None, _HIGH))
     if is_text and high * _BASE64_PAYS < len(content) and _has_whole_line_ends(content):
-        return b"quoted-printable", binascii.b2a_qp(content, istext=True)
+        wire = binascii.b2a_qp(content, istext=True)
+        # Its soft line breaks are bare LF unless the first line end it meets is a CRLF.
+        return b"quoted-printable", wire.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     return b"base64", base64.encodebytes(content).replace(b"\n", b"\r\n")
 
 

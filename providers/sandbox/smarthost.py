@@ -24,6 +24,7 @@ EXTENSIONS = frozenset(
     {
         "8BITMIME",
         "AUTH",
+        "CHUNKING",
         "DSN",
         "ENHANCEDSTATUSCODES",
         "PIPELINING",

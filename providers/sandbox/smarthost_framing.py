@@ -18,7 +18,8 @@ from providers.sandbox.smarthost_syntax import Objection, longest_line, text_fro
 
 _END_OF_DATA = b"\r\n.\r\n"
 _MAX_CONTENT = 64 << 20  # octets read of a letter at most, whatever SIZE says
-_PIPELINABLE = frozenset({"MAIL", "RCPT", "RSET"})  # the others end a group, RFC 2920 3.1
+# The others end a group (RFC 2920 3.1); what follows BDAT is its chunk (RFC 3030 2).
+_PIPELINABLE = frozenset({"MAIL", "RCPT", "RSET"})
 _BABBLE = b"x" * 65536
 _MAX_BABBLE = 1 << 30
 
@@ -29,6 +30,7 @@ class Mode(Enum):
     COMMAND = auto()
     AUTH = auto()  # a response of the AUTH exchange
     CONTENT = auto()
+    CHUNK = auto()  # so many octets of content, whatever they are
     HANDSHAKE = auto()  # they wait until TLS stands
     DEAF = auto()  # nothing: read and never answered
 
@@ -42,6 +44,7 @@ class Framing(asyncio.Protocol):
         self.offered: frozenset[str] = frozenset()
         self.buffer = bytearray()
         self._searched = 0  # how far the content was searched for its end
+        self._chunk = 0  # octets of the chunk that is being read
         self._babbled = 0  # octets of an endless reply
         self._paused = False
 
@@ -62,6 +65,10 @@ class Framing(asyncio.Protocol):
     @abstractmethod
     def judge(self, wire: bytes) -> None:
         """Answer the final dot of this content, its dots still doubled; may raise."""
+
+    @abstractmethod
+    def take_chunk(self, octets: bytes) -> None:
+        """Answer a chunk of content; may raise an `Objection`."""
 
     @abstractmethod
     def violate(self, rule: str) -> None:
@@ -94,11 +101,24 @@ class Framing(asyncio.Protocol):
     def proceed(self) -> None:
         """Take what the buffer holds."""
         more = True
-        while more and self.buffer and self.mode not in (Mode.DEAF, Mode.HANDSHAKE):
+        while (
+            more
+            and (self.buffer or self._is_empty_chunk)
+            and self.mode not in (Mode.DEAF, Mode.HANDSHAKE)
+        ):
             try:
-                more = self._take_content() if self.mode is Mode.CONTENT else self._take_line()
+                more = self._take()
             except Objection as objection:
                 self._object(objection)
+
+    @property
+    def _is_empty_chunk(self) -> bool:
+        return self.mode is Mode.CHUNK and not self._chunk
+
+    def _take(self) -> bool:
+        if self.mode is Mode.CONTENT:
+            return self._take_content()
+        return self._take_chunk() if self.mode is Mode.CHUNK else self._take_line()
 
     def _take_line(self) -> bool:
         end = self.buffer.find(b"\n")
@@ -116,7 +136,8 @@ class Framing(asyncio.Protocol):
             self.respond(text)
             return True
         verb, _, argument = text.partition(" ")
-        if self.buffer and not ("PIPELINING" in self.offered and verb.upper() in _PIPELINABLE):
+        may_go_on = "PIPELINING" in self.offered and verb.upper() in _PIPELINABLE
+        if self.buffer and not may_go_on and verb.upper() != "BDAT":
             rule = {"DATA": "text sent before 354", "STARTTLS": "plain text sent behind STARTTLS"}
             self._impatient(rule.get(verb.upper(), "commands sent before a reply"))
             return False
@@ -148,6 +169,23 @@ class Framing(asyncio.Protocol):
             self._impatient("commands sent before the final dot was answered")
             return False
         self.judge(wire)
+        return True
+
+    def begin_chunk(self, octets: int) -> None:
+        """So many octets from here on are a chunk of content."""
+        self.mode = Mode.CHUNK
+        self._chunk = octets
+
+    def _take_chunk(self) -> bool:
+        if not self.content_begins() or len(self.buffer) < self._chunk:
+            return False
+        octets = bytes(self.buffer[: self._chunk])
+        del self.buffer[: self._chunk]
+        self.mode = Mode.COMMAND
+        if self.buffer and "PIPELINING" not in self.offered:
+            self._impatient("commands sent before the chunk was answered")
+            return False
+        self.take_chunk(octets)
         return True
 
     def _impatient(self, rule: str) -> None:

@@ -9,6 +9,7 @@ configuration offers and keeps is `smarthost.SandboxSmarthost`'s.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -22,11 +23,14 @@ from providers.sandbox.smarthost_syntax import (
     check_content,
     parse_mail,
     parse_rcpt,
+    stuff,
     unstuff,
 )
 
 if TYPE_CHECKING:
     from providers.sandbox.smarthost import SandboxSmarthost
+
+_BDAT = re.compile(r"(?P<octets>\d{1,12})(?P<last> LAST)?\Z", re.IGNORECASE)
 
 
 class SandboxSession(Framing):
@@ -48,6 +52,7 @@ class SandboxSession(Framing):
             "MAIL": self._mail,
             "RCPT": self._rcpt,
             "DATA": self._data,
+            "BDAT": self._bdat,
             "RSET": self._rset,
             "NOOP": lambda _: self.reply(250, "2.0.0", "Ok"),
             "VRFY": lambda _: self.reply(252, "2.1.5", "Send some mail, I will try my best"),
@@ -64,6 +69,9 @@ class SandboxSession(Framing):
     def _end_transaction(self) -> None:
         self._mail_from = None
         self._rcpt_to = []
+        self._chunks: list[bytes] = []
+        self._last_chunk = False
+        self._chunk_objection: Objection | None = None
 
     # What the framing and asyncio call.
 
@@ -237,10 +245,43 @@ class SandboxSession(Framing):
     def _data(self, _: str) -> None:
         if self._mail_from is None:
             raise self._out_of_sequence(503, "MAIL first", "DATA before MAIL")
+        if self._chunks:
+            raise Objection(503, "5.5.1", "Not within BDAT", "DATA after BDAT (RFC 3030 2)")
         if not self._rcpt_to:
             raise self._out_of_sequence(554, "No valid recipients", "DATA without a recipient")
         self.begin_content()
         self.line("354 End data with <CR><LF>.<CR><LF>")
+
+    def _bdat(self, argument: str) -> None:
+        match = _BDAT.match(argument)
+        if "CHUNKING" not in self.offered:
+            raise Objection(502, "5.5.1", "Not offered", "BDAT was not offered")
+        if match is None:
+            raise Objection(501, "5.5.4", "Syntax: BDAT octets [LAST]", "not BDAT octets [LAST]")
+        self._last_chunk = match["last"] is not None
+        # Refused or not, the chunk comes: it is read and then answered (RFC 3030 2).
+        self._chunk_objection = None
+        if self._mail_from is None:
+            self._chunk_objection = self._out_of_sequence(503, "MAIL first", "BDAT before MAIL")
+        elif not self._rcpt_to:
+            self._chunk_objection = self._out_of_sequence(
+                554, "No valid recipients", "BDAT without a recipient"
+            )
+        self.begin_chunk(int(match["octets"]))
+
+    def take_chunk(self, octets: bytes) -> None:
+        """Answer a chunk; may raise an `Objection`, and then there is no transaction."""
+        if self._chunk_objection is None:
+            self._chunks.append(octets)
+            if sum(map(len, self._chunks)) > self._server.size:
+                self._chunk_objection = Objection(552, "5.3.4", "Message too large")
+        if (objection := self._chunk_objection) is not None:
+            self._end_transaction()
+            raise objection
+        if self._last_chunk:
+            self.judge(stuff(b"".join(self._chunks)))
+        else:
+            self.reply(250, "2.0.0", f"{len(octets)} octets received")
 
     def _out_of_sequence(self, code: int, text: str, rule: str) -> Objection:
         # A client that pipelines cannot know yet that an earlier command of the group was refused.

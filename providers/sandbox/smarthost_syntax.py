@@ -147,6 +147,11 @@ def check_content(wire: bytes, *, eight_bit_declared: bool) -> None:
             )
 
 
+def stuff(content: bytes) -> bytes:
+    """Content as DATA would bring it: to chunks no dots are added (RFC 3030 2)."""
+    return (b"\r\n" + content).replace(b"\r\n.", b"\r\n..")[2:]
+
+
 def unstuff(wire: bytes) -> bytes:
     """Content as it was meant: the doubled dots of RFC 5321 4.5.2 undone, all else kept."""
     if wire.startswith(b"."):

@@ -12,6 +12,7 @@ Replies belong to commands by their order alone, so octets that nobody waits for
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 
 from providers.smarthost.commands import END_OF_DATA, in_chunks
@@ -47,7 +48,10 @@ class Dialogue(asyncio.Protocol):
         self._trouble: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
+        self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._is_closing = False  # the server said 421, and will answer nothing else
         self._quitting = False
         self._closed = self._loop.create_future()
         transport.set_protocol(self)
@@ -61,15 +65,14 @@ class Dialogue(asyncio.Protocol):
 
     def set_deadline(self, when: float) -> None:
         """Until when, in the loop's time, all that follows must be answered."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._expire)
+        self._deadline = when
+        # A timer that is set already looks again when it goes off: one for many letters.
+        if when < self._timer_at:
+            self._set_timer(when)
 
     def clear_deadline(self) -> None:
         """Nothing is waited for any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline = math.inf
 
     def send(self, *commands: str) -> None:
         """
@@ -98,35 +101,74 @@ class Dialogue(asyncio.Protocol):
         """
         self._check()
         self._expected += 1
-        if len(wire) > _CHUNK:
-            for chunk in in_chunks(wire, _CHUNK):
-                self._transport.write(chunk)
-                while self._paused and not self._replies:
-                    self._check()
-                    await self._wait()
-                if self._replies:
-                    return False
-                self._check()
-            self._transport.write(END_OF_DATA)
-        else:
+        if len(wire) <= _CHUNK:
             self._transport.writelines((wire, END_OF_DATA))
+            return True
+        for piece in in_chunks(wire, _CHUNK):
+            if not await self._write(piece):
+                return False
+        self._transport.write(END_OF_DATA)
+        return True
+
+    async def begin_chunk(self, command: str, octets: memoryview) -> memoryview | None:
+        """
+        Write a BDAT command and what it announces, but for the last piece; one reply is to come.
+
+        Returns:
+            That piece, for `end_chunk`: until it is written the server has no whole chunk. `None`
+            when the server answered in the middle; see `send_content`.
+
+        Raises:
+            ConnectionLost: The connection went before that.
+            NoAnswer: So did the deadline.
+        """
+        self.send(command)
+        *pieces, last = in_chunks(octets, _CHUNK)
+        for piece in pieces:
+            if not await self._write(piece):
+                return None
+        return last
+
+    def end_chunk(self, piece: memoryview) -> None:
+        """Write the last piece of a chunk."""
+        self._transport.write(piece)
+
+    async def _write(self, piece: memoryview) -> bool:
+        """Write what others follow; whether the server was silent until the network took it."""
+        self._transport.write(piece)
+        while self._paused and not self._replies:
+            self._check()
+            await self._wait()
+        if self._replies:
+            return False
+        self._check()
         return True
 
     # In.
 
-    async def reply(self) -> Reply:
+    async def answered(self) -> None:
+        """Wait until all that was written is answered, or nothing more can come; see `take`."""
+        while self._expected and self._trouble is None and not self._is_closing:
+            await self._wait()
+
+    def take(self) -> Reply:
         """
-        The next reply.
+        The next reply of those that `answered` waited for.
 
         Raises:
             ConnectionLost: The connection went before it came.
             NoAnswer: So did the deadline.
             UnreadableReply: What came is none.
         """
-        while not self._replies:
+        if not self._replies:
             self._check()
-            await self._wait()
+            raise ConnectionLost("the server answers no more")
         return self._replies.popleft()
+
+    async def reply(self) -> Reply:
+        """The one reply that is to come; raises as `take` does."""
+        await self.answered()
+        return self.take()
 
     # The end.
 
@@ -169,9 +211,12 @@ class Dialogue(asyncio.Protocol):
                     return
                 self._expected -= 1
                 self._replies.append(reply)
+                self._is_closing = self._is_closing or reply.code == 421
         except UnreadableReply as error:
             self._fail(error)
-        self._wake()
+        # A group's replies may come in several pieces; who waits for them wants all.
+        if not self._expected or self._is_closing:
+            self._wake()
 
     def eof_received(self) -> bool:
         """The server will say no more: close."""
@@ -210,13 +255,25 @@ class Dialogue(asyncio.Protocol):
         if self._trouble is not None:
             raise self._trouble
 
-    def _expire(self) -> None:
-        self._timer = None
-        self._fail(NoAnswer())
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._loop.call_at(when, self._look_at_clock)
+
+    def _look_at_clock(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        if self._loop.time() >= self._deadline:
+            self._fail(NoAnswer())
+        elif self._deadline < math.inf:
+            self._set_timer(self._deadline)
 
     def _fail(self, trouble: Exception) -> None:
         """No reply will come any more; those that came can still be read."""
         self.clear_deadline()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._trouble is None:
             self._trouble = trouble
         self._transport.abort()

@@ -26,7 +26,7 @@ from providers.contract.outcome import (
 )
 from providers.contract.provider import ProbeResult
 from providers.pacing import TokenBucket
-from providers.smarthost.commands import unsupported
+from providers.smarthost.adaptation import unsupported
 from providers.smarthost.dialogue import ConnectionLost, NoAnswer
 from providers.smarthost.opening import build_tls_context, open_connection
 from providers.smarthost.reader import UnreadableReply
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 # Every server must take that many (RFC 5321 4.5.3.1.8); more are often answered with 452.
 _MAX_RECIPIENTS = 100
+_CHECK_GRACE_S = 5.0  # a server that is there answers RSET well before
 
 
 class Smarthost:
@@ -118,14 +119,10 @@ class Smarthost:
         if isinstance(session, DeliveryOutcome):
             return ProbeResult(ok=False, detail=session.diagnostic, cause=session.cause)
         try:
-            reply = await session.check(when)
+            reply = await session.check("NOOP", when)
         except (ConnectionLost, NoAnswer, UnreadableReply) as error:
-            session.abort()
             text = f"{session.peer}: {str(error) or 'no answer in time'}"
             return ProbeResult(ok=False, detail=text, cause=Cause.UNREACHABLE)
-        except BaseException:
-            session.abort()
-            raise
         session.quit()
         await asyncio.shield(session.closed)
         if not reply.is_positive:
@@ -153,7 +150,7 @@ class Smarthost:
 
     async def _deliver(self, request: DeliveryRequest, when: float) -> DeliveryReport:
         transaction = None
-        session = self._take_idle()
+        session = await self._take_idle(when)
         if session is not None:
             transaction = await session.deliver(request, when)
             self._give_back(session)
@@ -191,26 +188,46 @@ class Smarthost:
         connection = await open_connection(self._settings, self._tls_context, when)
         if isinstance(connection, DeliveryOutcome):
             return connection
-        session = Session(connection)
+        session = Session(connection, chunking=self._settings.chunking)
         self._sessions.add(session)
         session.closed.add_done_callback(lambda _: self._sessions.discard(session))
         if self._closing.is_set():  # meanwhile
             session.abort()
         return session
 
-    def _take_idle(self) -> Session | None:
-        """The idle session used last, so that what is not needed ages."""
+    async def _take_idle(self, when: float) -> Session | None:
+        """The idle session used last, so that what is not needed ages; `None`: open another."""
         while self._idle:
             session, since = self._idle.pop()
-            if session.is_open and self._age(since) < self._idle_timeout:
+            age = self._age(since)
+            if not session.is_open or age >= self._idle_timeout:
+                session.quit()
+                continue
+            unchecked = age < self._settings.idle_check.total_seconds()
+            if unchecked or await self._answers(session, when):
                 return session
-            session.quit()
         return None
+
+    async def _answers(self, session: Session, when: float) -> bool:
+        """
+        Whether the server still knows a connection that was silent for long.
+
+        A middlebox may have forgotten it without a word: a letter sent down there would wait for
+        its deadline. Whoever does not answer at once is left.
+        """
+        grace = asyncio.get_running_loop().time() + _CHECK_GRACE_S
+        try:
+            reply = await session.check("RSET", min(when, grace))
+        except (ConnectionLost, NoAnswer, UnreadableReply):
+            return False
+        if not reply.is_positive:
+            session.abort()
+        return reply.is_positive
 
     def _give_back(self, session: Session) -> None:
         if not session.is_open:
             return
-        if self._closing.is_set():
+        if self._closing.is_set() or session.letters >= self._settings.letters_per_connection:
             session.quit()
             return
         self._idle.append((session, self._clock.monotonic()))

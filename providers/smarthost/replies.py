@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from providers.contract.capabilities import Shortfall
 from providers.contract.envelope import Recipient
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
 
@@ -36,7 +37,7 @@ class Phase(StrEnum):
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
-    CONTENT = "content"  # the final dot was handed to the network
+    CONTENT = "content"  # its end, the final dot or the last chunk, was handed to the network
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +197,20 @@ def outcome_from_silence(phase: Phase, status: str, diagnostic: str) -> Delivery
 
 
 def outcome_from_acceptance(
-    reply: Reply, provider_message_id: str, *, notify_passed: bool
+    reply: Reply,
+    provider_message_id: str,
+    *,
+    notify_passed: bool,
+    losses: tuple[Shortfall, ...] = (),
 ) -> DeliveryOutcome:
-    """The final dot was answered with 2yz: the letter is the server's."""
+    """The whole content was answered with 2yz: the letter is the server's."""
     return DeliveryOutcome(
         Kind.ACCEPTED,
         Scope.RECIPIENT,
         reply.enhanced or "2.0.0",
         str(reply),
         provider_message_id,
+        losses=losses,
         notify_passed=notify_passed,
     )
 

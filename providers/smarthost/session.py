@@ -8,11 +8,19 @@ are never mixed. What a reply or its absence means is asked of `replies`, what g
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from providers.contract.envelope import Recipient
 from providers.contract.outcome import DeliveryOutcome, DeliveryRequest
-from providers.smarthost.commands import build_content, build_mail, build_rcpt, find_obstacle
+from providers.smarthost.adaptation import AdaptedLetter, adapt, as_it_is, find_obstacle
+from providers.smarthost.commands import (
+    build_bdat,
+    build_content,
+    build_mail,
+    build_rcpt,
+    in_chunks,
+)
 from providers.smarthost.dialogue import ConnectionLost, NoAnswer
 from providers.smarthost.opening import Connection
 from providers.smarthost.reader import UnreadableReply
@@ -25,6 +33,12 @@ from providers.smarthost.replies import (
     outcome_from_reply,
     outcome_from_silence,
 )
+
+# From here on a letter goes in chunks where the server takes them. A smaller one gains nothing: its
+# content is one write in either way.
+CHUNKING_PAYS = 256 << 10
+_CHUNK = 1 << 20  # octets between two answers of a server that may not want the rest
+_IN_A_THREAD = 256 << 10  # a letter this large is rewritten beside the event loop
 
 
 @dataclass(slots=True)
@@ -48,9 +62,14 @@ class Transaction:
     found_dead: bool = False
     leftovers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def recipients(self) -> tuple[Recipient, ...]:
+        """Of this attempt, in their order."""
+        return self.request.envelope.recipients
+
     def settle(self, outcome: DeliveryOutcome) -> None:
         """The same outcome for every recipient that has none yet."""
-        for recipient in self.request.envelope.recipients:
+        for recipient in self.recipients:
             self.outcomes.setdefault(recipient.key, outcome)
 
 
@@ -59,13 +78,25 @@ class _Closing(Exception):
 
 
 class Session:
-    """An open connection, used by one letter at a time."""
+    """
+    An open connection, used by one letter at a time.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        connection: From `opening`.
+        chunking: Whether large letters go by BDAT where that is offered (RFC 3030).
+
+    Attributes:
+        letters: How many it was given so far.
+    """
+
+    def __init__(self, connection: Connection, *, chunking: bool = True) -> None:
         self._dialogue = connection.dialogue
         self._offered = connection.offered
+        self._pipelines = "pipelining" in connection.offered
+        self._chunks = chunking and "chunking" in connection.offered
         self.peer = connection.peer
         self.closed = connection.dialogue.closed
+        self.letters = 0
 
     @property
     def is_open(self) -> bool:
@@ -86,14 +117,15 @@ class Session:
 
         On cancellation the connection is broken.
         """
+        self.letters += 1
         transaction = Transaction(request)
-        obstacle = find_obstacle(request.message, request.envelope, self._offered)
-        if obstacle is not None:
-            transaction.settle(obstacle)
-            return transaction
         self._dialogue.set_deadline(when)
         try:
-            await self._transact(transaction)
+            letter = await self._adapted(request)
+            if isinstance(letter, DeliveryOutcome):
+                transaction.settle(letter)
+            else:
+                await self._transact(transaction, letter)
         except _Closing:
             self.abort()
         except ConnectionLost as error:
@@ -113,9 +145,9 @@ class Session:
         self._dialogue.clear_deadline()
         return transaction
 
-    async def check(self, when: float) -> Reply:
+    async def check(self, command: str, when: float) -> Reply:
         """
-        Say NOOP.
+        Say NOOP or RSET; after any exception and on cancellation the connection is broken.
 
         Raises:
             ConnectionLost: The connection went before the answer came.
@@ -123,8 +155,12 @@ class Session:
             UnreadableReply: What came is no reply.
         """
         self._dialogue.set_deadline(when)
-        self._dialogue.send("NOOP")
-        reply = await self._dialogue.reply()
+        try:
+            self._dialogue.send(command)
+            reply = await self._dialogue.reply()
+        except BaseException:
+            self.abort()
+            raise
         self._dialogue.clear_deadline()
         return reply
 
@@ -138,100 +174,161 @@ class Session:
 
     # The transaction.
 
-    async def _transact(self, transaction: Transaction) -> None:
-        accepted = await self._send_envelope(transaction)
+    async def _adapted(self, request: DeliveryRequest) -> AdaptedLetter | DeliveryOutcome:
+        """The letter as this server takes it, or why it cannot."""
+        message, envelope = request.message, request.envelope
+        letter: AdaptedLetter | DeliveryOutcome | None
+        letter = as_it_is(message, envelope, self._offered)
+        if letter is None:
+            if message.size > _IN_A_THREAD:
+                letter = await asyncio.to_thread(adapt, message, envelope, self._offered)
+            else:
+                letter = adapt(message, envelope, self._offered)
+        if isinstance(letter, DeliveryOutcome):
+            return letter
+        return find_obstacle(letter, self._offered) or letter
+
+    async def _transact(self, transaction: Transaction, letter: AdaptedLetter) -> None:
+        in_chunks = self._chunks and letter.size > CHUNKING_PAYS
+        accepted = await self._send_envelope(transaction, letter, data=not in_chunks)
         if not accepted:
             return
-        wire = build_content(transaction.request.message.content)
-        complete = await self._dialogue.send_content(wire)
-        if not complete:
-            await self._hear_early_reply(transaction)
-            return
-        # From here on a lost reply proves nothing.
-        transaction.phase = Phase.CONTENT
-        reply = await self._next_reply(transaction)
-        if not reply.is_positive:
-            transaction.settle(_verdict(transaction.phase, reply))
+        send = self._send_chunks if in_chunks else self._send_data
+        reply = await send(transaction, letter.content)
+        if reply is None:
             return
         named = name_letters(accepted, reply.text)
         transaction.leftovers = named.leftovers
         for recipient in accepted:
-            provider_message_id = named.ids.get(recipient.key, "")
             transaction.outcomes[recipient.key] = outcome_from_acceptance(
-                reply, provider_message_id, notify_passed="dsn" in self._offered
+                reply,
+                named.ids.get(recipient.key, ""),
+                notify_passed="dsn" in self._offered,
+                losses=letter.losses,
             )
 
-    async def _send_envelope(self, transaction: Transaction) -> list[Recipient]:
+    async def _send_envelope(
+        self, transaction: Transaction, letter: AdaptedLetter, *, data: bool
+    ) -> list[Recipient]:
         """MAIL, RCPT and DATA; the recipients for whom content may follow, none if it may not."""
-        message, envelope = transaction.request.message, transaction.request.envelope
-        mail = build_mail(message, envelope, self._offered)
-        commands = [build_rcpt(recipient, self._offered) for recipient in envelope.recipients]
-        if "pipelining" in self._offered:
-            self._dialogue.send(mail, *commands, "DATA")
-            return await self._hear_envelope(transaction)
-        return await self._talk_envelope(transaction, mail, commands)
+        mail = build_mail(letter, transaction.request.envelope, self._offered)
+        commands = [build_rcpt(recipient, self._offered) for recipient in transaction.recipients]
+        if not self._pipelines:
+            return await self._talk_envelope(transaction, mail, commands, data=data)
+        if data:
+            commands.append("DATA")
+        self._dialogue.send(mail, *commands)
+        await self._dialogue.answered()
+        return await self._hear_envelope(transaction, data=data)
 
     async def _talk_envelope(
-        self, transaction: Transaction, mail: str, commands: list[str]
+        self, transaction: Transaction, mail: str, commands: list[str], *, data: bool
     ) -> list[Recipient]:
         """Each command after the reply to the one before."""
-        self._dialogue.send(mail)
-        reply = await self._next_reply(transaction)
+        reply = await self._ask(transaction, mail)
         if not reply.is_positive:
             transaction.settle(_verdict(transaction.phase, reply))
             return []
         transaction.phase = Phase.RCPT
         accepted = []
-        for recipient, command in zip(
-            transaction.request.envelope.recipients, commands, strict=True
-        ):
-            self._dialogue.send(command)
-            if self._takes(transaction, recipient, await self._next_reply(transaction)):
+        for recipient, command in zip(transaction.recipients, commands, strict=True):
+            if self._takes(transaction, recipient, await self._ask(transaction, command)):
                 accepted.append(recipient)
-        if accepted:
-            transaction.phase = Phase.DATA
-            self._dialogue.send("DATA")
-            reply = await self._next_reply(transaction)
-            if reply.code == 354:
-                return accepted
-            transaction.settle(_verdict(transaction.phase, reply))
-        await self._reset()
-        return []
+        transaction.phase = Phase.DATA
+        if accepted and data:
+            reply = await self._ask(transaction, "DATA")
+            if reply.code != 354:
+                transaction.settle(_verdict(transaction.phase, reply))
+                accepted = []
+        if not accepted:
+            await self._reset()
+        return accepted
 
-    async def _hear_envelope(self, transaction: Transaction) -> list[Recipient]:
+    async def _hear_envelope(self, transaction: Transaction, *, data: bool) -> list[Recipient]:
         """The replies to an envelope that was written in one go (RFC 2920)."""
-        reply = await self._next_reply(transaction)
-        if not reply.is_positive:
-            transaction.settle(_verdict(transaction.phase, reply))
+        reply = self._take(transaction)
         mail_taken = reply.is_positive
+        if not mail_taken:
+            transaction.settle(_verdict(transaction.phase, reply))
         accepted = []
         transaction.phase = Phase.RCPT
-        for recipient in transaction.request.envelope.recipients:
-            reply = await self._next_reply(transaction)
+        for recipient in transaction.recipients:
+            reply = self._take(transaction)
             if mail_taken and self._takes(transaction, recipient, reply):
                 accepted.append(recipient)
         transaction.phase = Phase.DATA
-        reply = await self._next_reply(transaction)
-        if reply.code == 354:
-            if accepted:
+        if data:
+            reply = self._take(transaction)
+            if reply.code == 354:
+                if not accepted:
+                    await self._send_nothing()
                 return accepted
-            # It waits for a letter to nobody: the empty one is what RFC 2920 3.1 prescribes.
-            await self._dialogue.send_content(b"")
-            await self._next_reply(transaction)
-            return []
-        transaction.settle(_verdict(transaction.phase, reply))
-        if mail_taken:
+            transaction.settle(_verdict(transaction.phase, reply))
+            accepted = []
+        if mail_taken and not accepted:
             await self._reset()
-        return []
+        return accepted
 
-    async def _hear_early_reply(self, transaction: Transaction) -> None:
-        """The server answered in the middle of the content; without the dot it has no letter."""
-        reply = await self._next_reply(transaction)
+    async def _send_nothing(self) -> None:
+        """The server waits for a letter to nobody: the empty one, as RFC 2920 3.1 prescribes."""
+        await self._dialogue.send_content(b"")
+        await self._dialogue.reply()
+
+    async def _send_data(self, transaction: Transaction, content: bytes) -> Reply | None:
+        """Content by DATA; the reply that accepts it, `None` when it was not accepted."""
+        whole = await self._dialogue.send_content(build_content(content))
+        if not whole:
+            self._hear_early_reply(transaction)
+            return None
+        # From here on a lost reply proves nothing.
+        transaction.phase = Phase.CONTENT
+        return await self._accepting_reply(transaction)
+
+    async def _send_chunks(self, transaction: Transaction, content: bytes) -> Reply | None:
+        """
+        Content by BDAT (RFC 3030); the reply that accepts it, `None` when it was not accepted.
+
+        Each chunk waits for the answer to the one before, so that a server which does not want the
+        letter can say so early, and nothing but the last chunk can be in doubt.
+        """
+        view, left = memoryview(content), len(content)
+        for chunk in in_chunks(view, _CHUNK):
+            left -= len(chunk)
+            last = left == 0
+            piece = await self._dialogue.begin_chunk(build_bdat(len(chunk), last=last), chunk)
+            if piece is None:
+                self._hear_early_reply(transaction)
+                return None
+            if last:
+                transaction.phase = Phase.CONTENT
+            self._dialogue.end_chunk(piece)
+            reply = await self._accepting_reply(transaction)
+            if reply is None:
+                await self._reset()  # until then the server knows no transaction (RFC 3030 2)
+                return None
+        return reply
+
+    async def _accepting_reply(self, transaction: Transaction) -> Reply | None:
+        await self._dialogue.answered()
+        reply = self._take(transaction)
+        if reply.is_positive:
+            return reply
+        transaction.settle(_verdict(Phase.CONTENT, reply))
+        return None
+
+    def _hear_early_reply(self, transaction: Transaction) -> None:
+        """The server answered in the middle of the content; without its end it has no letter."""
+        reply = self._take(transaction)
         transaction.settle(_verdict(Phase.CONTENT, reply))
         self.abort()
 
-    async def _next_reply(self, transaction: Transaction) -> Reply:
-        reply = await self._dialogue.reply()
+    async def _ask(self, transaction: Transaction, command: str) -> Reply:
+        self._dialogue.send(command)
+        await self._dialogue.answered()
+        return self._take(transaction)
+
+    def _take(self, transaction: Transaction) -> Reply:
+        reply = self._dialogue.take()
         transaction.answered = True
         if reply.code == 421:
             transaction.settle(outcome_from_reply(transaction.phase, reply))

@@ -93,6 +93,22 @@ class SmarthostSettings(ProviderSettings):
         description="How long an unused connection is kept; servers close them after minutes, "
         "middleboxes forget them silently and sooner.",
     )
+    idle_check: Duration = Field(
+        default=timedelta(seconds=10),
+        description="A connection unused for longer is asked (RSET) whether it still stands, "
+        "before a letter is sent down.",
+    )
+    letters_per_connection: int = Field(
+        default=1000,
+        ge=1,
+        description="Then a new connection is opened: many servers refuse further letters at some "
+        "number and slow the account down for it.",
+    )
+    chunking: bool = Field(
+        default=True,
+        description="Send letters over 256 KiB in chunks where the server offers CHUNKING: it can "
+        "refuse one before all of it was sent.",
+    )
     rate: RateLimit | None = Field(
         default=None, description="Letters per time, such as 10/s; default: as fast as it takes."
     )

@@ -233,6 +233,86 @@ class TestFoundDead:
             assert (await deliver(provider)).kind is Kind.UNCERTAIN
 
 
+class TestHealth:
+    async def test_a_connection_that_was_silent_for_long_is_asked(
+        self, sandbox: Sandbox, smarthost: Build, deliver: Deliver
+    ):
+        """RSET goes before the letter after `idle_check`, and not before."""
+        server, clock = await sandbox(), ManualClock()
+        provider = smarthost(server.port, clock, idle_timeout="60s", idle_check="10s")
+        await deliver(provider, clock=clock)
+        clock._monotonic += 9
+        await deliver(provider, clock=clock)
+        assert "RSET" not in server.transcript
+        clock._monotonic += 10
+        assert (await deliver(provider, clock=clock)).kind is Kind.ACCEPTED
+        assert list(server.transcript).count("RSET") == 1
+        assert server.connections == 1
+
+    @pytest.mark.parametrize("answer", ["", "421 4.4.2 idle for too long", "rubbish"])
+    async def test_one_that_does_not_answer_well_is_left(
+        self, smarthost: Build, deliver: Deliver, answer: str
+    ):
+        """The letter goes over a new connection, and nobody waits for its deadline."""
+        clock = ManualClock()
+
+        async def script(client: ScriptedClient) -> None:
+            await client.greet("PIPELINING")
+            await one_letter(client)
+            if client.number == 0:
+                await client.hear("RSET")
+                if answer:
+                    await client.say(answer)
+                assert await client.gone() == b""
+            else:
+                await client.hear("QUIT")
+                await client.say("221 bye")
+
+        async with scripted_smtp(script) as port:
+            provider = smarthost(port, clock, idle_timeout="60s", idle_check="10s")
+            assert (await deliver(provider, clock=clock)).kind is Kind.ACCEPTED
+            clock._monotonic += 30
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("providers.smarthost.provider._CHECK_GRACE_S", 0.2)
+                outcome = await deliver(provider, clock=clock)
+            assert outcome.kind is Kind.ACCEPTED
+            await provider.aclose()
+
+    async def test_letters_per_connection(
+        self, sandbox: Sandbox, smarthost: Build, deliver: Deliver
+    ):
+        """After so many letters the server hears QUIT, and the next one opens a new connection."""
+        server = await sandbox()
+        provider = smarthost(server.port, letters_per_connection=3)
+        for _ in range(7):
+            assert (await deliver(provider)).kind is Kind.ACCEPTED
+        assert server.connections == 3
+        assert list(server.transcript).count("QUIT") == 2
+
+    async def test_cancelled_while_it_is_asked(self, smarthost: Build, deliver: Deliver):
+        """The connection is broken, and its place is free again."""
+        clock, asked = ManualClock(), asyncio.Event()
+
+        async def script(client: ScriptedClient) -> None:
+            await client.greet("PIPELINING")
+            await one_letter(client)
+            if client.number == 0:
+                await client.hear("RSET")
+                asked.set()
+                assert await client.gone() == b""
+
+        async with scripted_smtp(script) as port:
+            provider = smarthost(port, clock, connections=1, idle_timeout="60s")
+            await deliver(provider, clock=clock)
+            clock._monotonic += 30
+            task = asyncio.ensure_future(deliver(provider, clock=clock))
+            await asked.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await deliver(provider, clock=clock)).kind is Kind.ACCEPTED
+
+
 class TestIdle:
     async def test_idle_connections_are_parted_from(
         self, sandbox: Sandbox, smarthost: Build, deliver: Deliver

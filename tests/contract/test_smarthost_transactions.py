@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from providers.contract.capabilities import Part
 from providers.contract.clock import Clock
 from providers.contract.envelope import Notify, Ret
+from providers.contract.message import Message
 from providers.contract.outcome import (
     Cause,
     DeliveryOutcome,
@@ -17,6 +19,7 @@ from providers.contract.outcome import (
     Kind,
     Scope,
 )
+from providers.mime import Mailbox, parse_letter
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.smarthost import SandboxSmarthost
 from providers.smarthost import Smarthost
@@ -52,6 +55,10 @@ UNCERTAIN = (Kind.UNCERTAIN, Scope.RECIPIENT)
 REJECTED = (Kind.REJECTED, Scope.RECIPIENT)
 DEFERRED = (Kind.DEFERRED, Scope.RECIPIENT)
 PUT_OFF = (Kind.DEFERRED, Scope.PROVIDER)
+SIGNED = (
+    "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nСпасибо\r\n--b\r\n"
+    "Content-Type: application/pgp-signature\r\n\r\ndummy\r\n--b--\r\n"
+).encode()
 LARGE = a_raw_message((b"x" * 998 + b"\r\n") * 30_000)  # more than any socket buffer holds
 
 
@@ -118,9 +125,9 @@ class TestContent:
         [
             (a_request(), {"size": 20}, "5.3.4"),
             (a_request("ü@example.org"), {}, "5.6.7"),
-            (a_request(message=a_raw_message(b"\xc3\xa9\r\n")), {"extensions": []}, "5.6.3"),
+            (a_request(message=a_raw_message(SIGNED)), {"extensions": []}, "5.6.3"),
         ],
-        ids=["size", "smtputf8", "8bitmime"],
+        ids=["size", "smtputf8", "signed"],
     )
     async def test_what_ehlo_forbids_is_not_tried(
         self,
@@ -142,6 +149,41 @@ class TestContent:
         await deliver(provider, a_request(message=a_raw_message(b"x\r\n")))
         assert (server.connections, len(server.letterbox.letters)) == (1, 1)
 
+    @pytest.mark.parametrize("lines", [1, 10_000], ids=["small", "large"])
+    async def test_a_server_without_8bitmime(
+        self, sandbox: Sandbox, smarthost: Build, deliver: Deliver, lines: int
+    ):
+        """The letter goes in 7 bits and reads the same (T26); a large one beside the loop."""
+        server = await sandbox(extensions=["SIZE"])
+        text = "Спасибо за заказ, café\r\n" * lines
+        head = "Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        content = f"{head}Content-Transfer-Encoding: 8bit\r\n\r\n{text}".encode()
+        outcomes = await deliver(smarthost(server.port), a_request(message=a_raw_message(content)))
+        assert kinds(outcomes) == [ACCEPTED]
+        assert outcomes[0].losses == ()
+        (letter,) = server.letterbox.letters
+        assert letter.content.isascii()
+        assert letter.parameters == {"SIZE": str(len(letter.content))}
+        assert parse_letter(letter.content) == parse_letter(content)
+
+    async def test_a_server_without_smtputf8(
+        self, sandbox: Sandbox, smarthost: Build, deliver: Deliver
+    ):
+        """The header goes as encoded words, a domain as A-labels; what is lost is told."""
+        server = await sandbox(extensions=["SIZE", "8BITMIME"])
+        message = a_message(
+            subject="Заказ",
+            sender="Анна <anna@bücher.example>",
+            header_fields=[("In-Reply-To", "<ü@example.com>")],
+            smtputf8=True,
+        )
+        outcomes = await deliver(smarthost(server.port), a_request(message=message))
+        assert kinds(outcomes) == [ACCEPTED]
+        assert [loss.part for loss in outcomes[0].losses] == [Part.HEADER_FIELD]
+        read = parse_letter(server.letterbox.letters[0].content)
+        assert read.subject == "Заказ"
+        assert read.from_ == Mailbox("Анна", "anna@xn--bcher-kva.example")
+
     async def test_the_null_reverse_path(
         self, sandbox: Sandbox, smarthost: Build, deliver: Deliver
     ):
@@ -150,6 +192,123 @@ class TestContent:
         envelope = an_envelope(reverse_path=None)
         await deliver(smarthost(server.port), a_request(envelope=envelope))
         assert server.letterbox.letters[0].reverse_path == ""
+
+
+class TestChunks:
+    """BDAT (RFC 3030), for letters large enough that it pays."""
+
+    @pytest.mark.parametrize("pipelining", [True, False])
+    async def test_octet_for_octet(
+        self, sandbox: Sandbox, smarthost: Build, deliver: Deliver, pipelining: bool
+    ):
+        """No dot is doubled, no octet changed, over several chunks."""
+        extensions = ["SIZE", "8BITMIME", "CHUNKING", *(["PIPELINING"] if pipelining else [])]
+        server = await sandbox(extensions=extensions)
+        content = b".\r\n" * 700_000 + "конец\r\n".encode()
+        provider = smarthost(server.port)
+        outcomes = await deliver(
+            provider, a_request("a@example.org", message=a_raw_message(content))
+        )
+        assert kinds(outcomes) == [ACCEPTED]
+        assert outcomes[0].provider_message_id == "10001"
+        assert server.letterbox.letters[0].content == content
+        chunks = [line for line in server.transcript if line.startswith("BDAT")]
+        assert chunks == ["BDAT 1048576", "BDAT 1048576", f"BDAT {len(content) - (2 << 20)} LAST"]
+        assert "DATA" not in server.transcript
+
+    @pytest.mark.parametrize(
+        ("message", "settings"),
+        [(a_message(), {}), (LARGE, {"chunking": False})],
+        ids=["small", "off"],
+    )
+    async def test_where_it_does_not_pay(
+        self,
+        *,
+        sandbox: Sandbox,
+        smarthost: Build,
+        deliver: Deliver,
+        message: Message,
+        settings: dict[str, object],
+    ):
+        """Small letters go by DATA, and all where the operator says so."""
+        server = await sandbox(extensions=["CHUNKING", "PIPELINING"], size=64 << 20)
+        outcomes = await deliver(smarthost(server.port, **settings), a_request(message=message))
+        assert kinds(outcomes) == [ACCEPTED]
+        assert "DATA" in server.transcript
+
+    async def test_all_refused(self, sandbox: Sandbox, smarthost: Build, deliver: Deliver):
+        """Nothing of the content is sent to nobody; the connection is used again."""
+        server = await sandbox(extensions=["CHUNKING", "PIPELINING"], size=64 << 20)
+        server.faults.add(Fault(FaultKind.REFUSE))
+        provider = smarthost(server.port)
+        assert kinds(await deliver(provider, a_request(message=LARGE))) == [REJECTED]
+        assert kinds(await deliver(provider, a_request(message=LARGE))) == [ACCEPTED]
+        assert server.connections == 1
+
+    async def test_a_server_that_does_not_want_the_rest(
+        self, sandbox: Sandbox, smarthost: Build, deliver: Deliver
+    ):
+        """A refused chunk ends it: no further one is sent, and the next letter is well."""
+        server = await sandbox(extensions=["CHUNKING"], size=2 << 20)
+        provider = smarthost(server.port)
+        outcomes = await deliver(provider, a_request(message=LARGE))
+        assert kinds(outcomes) == [(Kind.UNSUPPORTED, Scope.MESSAGE)]
+        assert list(server.transcript)[-3:] == ["BDAT 1048576"] * 2 + ["RSET"]
+        assert kinds(await deliver(provider)) == [ACCEPTED]
+        assert server.connections == 1
+
+    @pytest.mark.parametrize(
+        ("answered", "expected"), [(0, PUT_OFF), (28, PUT_OFF), (29, UNCERTAIN)]
+    )
+    async def test_where_a_connection_breaks(
+        self, smarthost: Build, deliver: Deliver, answered: int, expected: object
+    ):
+        """Before the last chunk nothing can have been accepted; with it on its way, it may."""
+
+        async def script(client: ScriptedClient) -> None:
+            await client.greet("CHUNKING", "PIPELINING")
+            await client.hear("MAIL", "RCPT")
+            await client.say("250 ok", "250 ok")
+            for number in range(30):
+                if number > answered:
+                    break
+                (line,) = await client.hear("BDAT")
+                await client.reader.readexactly(int(line.split()[1]))
+                if number < answered:
+                    await client.say("250 more")
+            client.reset()
+
+        message = a_raw_message((b"x" * 1022 + b"\r\n") * (1024 * 30))
+        async with scripted_smtp(script) as port:
+            outcomes = await deliver(smarthost(port), a_request(message=message))
+        assert kinds(outcomes) == [expected]
+
+    @pytest.mark.parametrize("fault", [FaultKind.HANG, FaultKind.DROP_AFTER, FaultKind.GARBAGE])
+    async def test_the_answer_lost(
+        self, sandbox: Sandbox, smarthost: Build, deliver: Deliver, fault: FaultKind
+    ):
+        """As with DATA: uncertain, once the last octet left."""
+        server = await sandbox(extensions=["CHUNKING"], size=64 << 20)
+        server.faults.add(Fault(fault))
+        outcomes = await deliver(smarthost(server.port), a_request(message=LARGE), 3.0)
+        assert kinds(outcomes) == [UNCERTAIN]
+        assert len(server.letterbox.letters) == 1
+
+    async def test_421_to_a_chunk(self, smarthost: Build, deliver: Deliver):
+        """The server leaves in mid-letter: put off, for it has no whole letter."""
+
+        async def script(client: ScriptedClient) -> None:
+            await client.greet("CHUNKING")
+            for verb in ("MAIL", "RCPT"):
+                await client.hear(verb)
+                await client.say("250 ok")
+            (line,) = await client.hear("BDAT")
+            await client.reader.readexactly(int(line.split()[1]))
+            await client.say("421 4.3.2 shutting down")
+
+        async with scripted_smtp(script) as port:
+            outcomes = await deliver(smarthost(port), a_request(message=LARGE))
+        assert kinds(outcomes) == [PUT_OFF]
 
 
 class TestIds:

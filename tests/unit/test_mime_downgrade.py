@@ -85,6 +85,16 @@ class TestBodies:
         content = b"Content-Type: text/csv\r\n\r\na\rb\xc3\xa9 with many letters in it\r\n"
         assert parse_letter(done(content).content).attachments == parse_letter(content).attachments
 
+    def test_a_text_of_one_long_line(self):
+        """Soft line breaks are CRLF, too, where the text has no line end of its own (T18)."""
+        part = "Content-Type: text/plain; charset=utf-8\r\n\r\n" + "thank you José " * 60
+        head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        content = f"{head}{part}\r\n--b--\r\n".encode()
+        result = done(content).content
+        assert b"\n" not in result.replace(b"\r\n", b"")
+        assert max(map(len, result.split(b"\r\n"))) <= 76
+        assert parse_letter(result) == parse_letter(content)
+
     def test_the_enclosing_parts_say_7bit_then(self):
         """RFC 2045 6.4: a multipart does not claim 8bit when nothing in it is."""
         content = (

@@ -1,4 +1,4 @@
-"""A letter on the wire: command lines, dots, and what a server cannot be given."""
+"""A letter on the wire: command lines, dots and chunks."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import pytest
 
 from providers.contract.address import Address
 from providers.contract.envelope import BodyType, Envelope, Notify, Recipient, Ret
-from providers.contract.outcome import Kind, Scope
+from providers.smarthost.adaptation import AdaptedLetter
 from providers.smarthost.commands import (
+    build_bdat,
     build_content,
     build_mail,
     build_rcpt,
-    find_obstacle,
     in_chunks,
 )
-from tests.support.builders import a_message, a_raw_message, a_request, an_envelope
+from tests.support.builders import an_envelope
 
 EVERYTHING = {"size": "10485760", "8bitmime": "", "smtputf8": "", "dsn": "", "pipelining": ""}
-PLAIN = a_raw_message(b"Subject: x\r\n\r\nx\r\n")
-EIGHT_BIT = a_raw_message("Subject: x\r\n\r\né\r\n".encode())
+PLAIN = AdaptedLetter(b"Subject: x\r\n\r\nx\r\n")
+EIGHT_BIT = AdaptedLetter("Subject: x\r\n\r\né\r\n".encode(), eight_bit=True, smtputf8=True)
 
 
 class TestMail:
@@ -41,15 +41,10 @@ class TestMail:
             "MAIL FROM:<news@example.com> SIZE=17"
         )
 
-    def test_body_follows_the_octets_not_the_clients_word(self):
+    def test_body_follows_the_letter_not_the_clients_word(self):
         """A letter declared 8BITMIME that is ASCII after all can go anywhere."""
         envelope = an_envelope(body=BodyType.EIGHT_BIT_MIME)
         assert "BODY" not in build_mail(PLAIN, envelope, EVERYTHING)
-
-    def test_a_header_in_utf8_needs_smtputf8(self):
-        """RFC 6532: the parameter is due though all addresses are ASCII."""
-        message = a_message(subject="Заказ", smtputf8=True)
-        assert build_mail(message, an_envelope(), EVERYTHING).endswith("BODY=8BITMIME SMTPUTF8")
 
     @pytest.mark.parametrize("envid", ["a b", "a\r\nRSET", "", "x" * 501, "a=b", "é"])
     def test_an_envid_that_is_no_parameter_is_left_out(self, envid: str):
@@ -72,7 +67,6 @@ class TestRcpt:
         """A U-label domain needs no SMTPUTF8."""
         envelope = an_envelope("bob@bücher.example")
         assert build_rcpt(envelope.recipients[0], {}) == "RCPT TO:<bob@xn--bcher-kva.example>"
-        assert find_obstacle(PLAIN, envelope, {}) is None
 
     def test_a_quoted_local_part(self):
         """Blanks and brackets within quotes are part of the address."""
@@ -87,37 +81,6 @@ class TestRcpt:
             build_rcpt(Recipient(0, forged), {})
         with pytest.raises(ValueError, match="control character"):
             build_mail(PLAIN, Envelope(forged, an_envelope().recipients), {})
-
-
-class TestObstacles:
-    @pytest.mark.parametrize(
-        ("content", "recipient", "offered", "status"),
-        [
-            (PLAIN.content, "bob@example.org", {"size": "16"}, "5.3.4"),
-            (PLAIN.content, "bob@example.org", {"size": "17"}, None),
-            (PLAIN.content, "bob@example.org", {"size": "0"}, None),
-            (PLAIN.content, "bob@example.org", {"size": ""}, None),
-            (PLAIN.content, "bob@example.org", {"size": "lots"}, None),
-            (PLAIN.content, "bob@example.org", {"size": "٣"}, None),
-            (EIGHT_BIT.content, "bob@example.org", {}, "5.6.3"),
-            (EIGHT_BIT.content, "bob@example.org", {"8bitmime": ""}, None),
-            (PLAIN.content, "ü@example.org", {}, "5.6.7"),
-            (PLAIN.content, "ü@example.org", {"smtputf8": ""}, None),
-            (PLAIN.content, "bob@bücher.example", {}, None),
-        ],
-    )
-    def test_what_was_not_offered(
-        self, content: bytes, recipient: str, offered: dict[str, str], status: str | None
-    ):
-        """What EHLO does not allow is not tried (RFC 1870, 6152, 6531)."""
-        request = a_request(recipient, message=a_raw_message(content))
-        obstacle = find_obstacle(request.message, request.envelope, offered)
-        if status is None:
-            assert obstacle is None
-        else:
-            assert obstacle is not None
-            assert (obstacle.kind, obstacle.scope) == (Kind.UNSUPPORTED, Scope.MESSAGE)
-            assert obstacle.status == status
 
 
 class TestContent:
@@ -146,3 +109,8 @@ class TestContent:
         """Pieces of at most the size, in order, nothing lost."""
         assert [bytes(chunk) for chunk in in_chunks(b"abcde", 2)] == [b"ab", b"cd", b"e"]
         assert list(in_chunks(b"", 2)) == []
+
+    def test_chunks_are_announced(self):
+        """RFC 3030: how many octets, and whether they are the last."""
+        assert build_bdat(7, last=False) == "BDAT 7"
+        assert build_bdat(0, last=True) == "BDAT 0 LAST"

@@ -24,7 +24,7 @@ from providers.contract.capabilities import ProviderCapabilities
 from providers.contract.envelope import Envelope
 from providers.contract.message import Message
 from providers.contract.options import NO_OPTIONS
-from providers.mime import needs_from, raw_needs_from
+from providers.mime import decode_field, find_field, header_block, needs_from, raw_needs_from
 
 
 @dataclass(slots=True)
@@ -70,6 +70,7 @@ class Planner:
         reverse_path: Address | None,
         forward_path: Address,
         listener: str,
+        user: str = "",
         excluded: Iterable[str] = (),
         instructions: Instructions = NO_INSTRUCTIONS,
     ) -> Plan | None:
@@ -82,7 +83,15 @@ class Planner:
         to keep.
         """
         needs = message.needs
-        facts = RouteFacts(reverse_path, forward_path, listener, needs.size, needs.attachments > 0)
+        facts = RouteFacts(
+            reverse_path,
+            forward_path,
+            listener,
+            needs.size,
+            needs.attachments > 0,
+            user,
+            self._header(message.content),
+        )
         route = self._route(facts, instructions)
         if route is None:
             return None
@@ -93,6 +102,15 @@ class Planner:
             if with_time.candidates:
                 return with_time
         return plan(route, self.capabilities, needs, excluded, options, away=self.away)
+
+    def _header(self, content: bytes) -> dict[str, str]:
+        """The header fields that routes ask for."""
+        asked = {name for route in self.routes for name, _ in route.condition.header}
+        if not asked:
+            return {}
+        header = header_block(content)
+        found = {name: find_field(header, name) for name in asked}
+        return {name: decode_field(value) for name, value in found.items() if value is not None}
 
     def _route(self, facts: RouteFacts, instructions: Instructions) -> Route | None:
         if instructions.route:

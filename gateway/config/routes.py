@@ -4,6 +4,7 @@ Settings of which letters leave by which providers: `routes`.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Self
 
@@ -22,6 +23,8 @@ from gateway.domain.routing import (
 from providers.contract.address import InvalidAddress, parse_address
 from providers.settings import Duration, Size, StrictModel
 
+_FIELD_NAME = re.compile(r"[!-9;-~]{1,77}\Z")  # RFC 5322 3.6.8
+
 
 class WhenSettings(StrictModel):
     """When a route applies: every key given must hold, one of its values suffices."""
@@ -30,8 +33,24 @@ class WhenSettings(StrictModel):
     sender_domain: Words = Field(default=(), description="Domains of the reverse-path.")
     recipient_domain: Words = Field(default=(), description="Domains of the recipient.")
     listener: Words = Field(default=(), description="Names of listeners.")
+    user: Words = Field(default=(), description="Names that clients logged in with.")
+    header: dict[str, Words] = Field(
+        default={},
+        description='Header fields and what they hold: `{List-Id: "*", X-Campaign: [spring, '
+        "autumn-*]}`; `*` stands for anything, in any case.",
+    )
     size_over: Size | None = Field(default=None, description="Letters larger than this.")
     has_attachments: bool | None = Field(default=None, description="Whether files are attached.")
+
+    @field_validator("header")
+    @classmethod
+    def _header_names_are_some(cls, value: dict[str, Words]) -> dict[str, Words]:
+        for name, among in value.items():
+            if not _FIELD_NAME.match(name):
+                raise ValueError(f"{name!r} is no name of a header field")
+            if not among:
+                raise ValueError(f'{name}: what shall it hold? "*" stands for anything')
+        return value
 
     @field_validator("sender")
     @classmethod
@@ -48,6 +67,8 @@ class WhenSettings(StrictModel):
             sender_domains=frozenset(map(str.lower, self.sender_domain)),
             recipient_domains=frozenset(map(str.lower, self.recipient_domain)),
             listeners=frozenset(self.listener),
+            users=frozenset(self.user),
+            header=tuple((name.lower(), among) for name, among in sorted(self.header.items())),
             size_over=self.size_over,
             has_attachments=self.has_attachments,
         )

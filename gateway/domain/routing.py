@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from providers.contract.address import Address
 from providers.contract.capabilities import Part, ProviderCapabilities, Shortfall
@@ -86,13 +87,20 @@ GUARDED: Mapping[Fidelity, frozenset[Part]] = {
 
 @dataclass(frozen=True, slots=True)
 class RouteFacts:
-    """What a route's conditions can ask of one recipient's letter; `None`: null reverse-path."""
+    """
+    What a route's conditions can ask of one recipient's letter.
+
+    `reverse_path` is `None` for the null one, `user` empty without AUTH. `header` holds the first
+    value of each field that a condition asks for and the letter has, by its name in lower case.
+    """
 
     reverse_path: Address | None
     forward_path: Address
     listener: str
     size: int
     has_attachments: bool
+    user: str = ""
+    header: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +108,17 @@ class Condition:
     """
     When a route applies: every condition given must hold, one of its values suffices.
 
-    Addresses and domains are in lower case. `size_over` is in octets.
+    Addresses, domains and names of header fields are in lower case. `header` gives for each field
+    name patterns of its value, of which one must match: `*` stands for anything, in any case.
+    `size_over` is in octets.
     """
 
     senders: frozenset[str] = frozenset()
     sender_domains: frozenset[str] = frozenset()
     recipient_domains: frozenset[str] = frozenset()
     listeners: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+    header: tuple[tuple[str, tuple[str, ...]], ...] = ()
     size_over: int | None = None
     has_attachments: bool | None = None
 
@@ -120,6 +132,10 @@ class Condition:
         if self.recipient_domains and facts.forward_path.domain not in self.recipient_domains:
             return False
         if self.listeners and facts.listener not in self.listeners:
+            return False
+        if self.users and facts.user not in self.users:
+            return False
+        if not all(_matches(facts.header.get(name), among) for name, among in self.header):
             return False
         if self.size_over is not None and facts.size <= self.size_over:
             return False
@@ -182,6 +198,14 @@ class Plan:
             return self.candidates[0] if self.candidates else None
         following = self.candidates[self.candidates.index(provider) + 1 :]
         return following[0] if following and following[0] not in self.away else None
+
+
+def _matches(value: str | None, patterns: tuple[str, ...]) -> bool:
+    """Whether a header field is there and one of the patterns fits its value."""
+    if value is None:
+        return False
+    lowered = value.lower()
+    return any(fnmatchcase(lowered, pattern.lower()) for pattern in patterns)
 
 
 def choose_route(routes: Iterable[Route], facts: RouteFacts) -> Route | None:

@@ -185,3 +185,39 @@ providers: {main: {kind: smarthost, host: a.example.com, tls: off}}
     settings = load(write(tmp_path, text))
     assert settings.smtp.listeners[0].tls == "off"
     assert settings.providers["main"].model_dump()["tls"] == "off"
+
+
+def test_routes_by_user_and_header(tmp_path: Path) -> None:
+    """Who logged in, and what the letter says of itself; names in any case."""
+    text = (
+        MINIMAL
+        + """
+routes:
+  - name: news
+    when: {user: shop, header: {List-Id: "*", X-Campaign: [spring, "autumn-*"]}}
+    providers: main
+"""
+    )
+    (route,) = load(write(tmp_path, text)).effective_routes()
+    assert route.condition.users == {"shop"}
+    assert route.condition.header == (
+        ("list-id", ("*",)),
+        ("x-campaign", ("spring", "autumn-*")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [("{'List Id': '*'}", "no name of a header field"), ("{List-Id: []}", "what shall it hold")],
+)
+def test_a_header_condition_that_cannot_hold(tmp_path: Path, header: str, reason: str) -> None:
+    """Told at the start, not by mail that takes another way."""
+    text = (
+        MINIMAL
+        + f"""
+routes:
+  - {{name: news, when: {{header: {header}}}, providers: main}}
+"""
+    )
+    (problem,) = problems(tmp_path, text)
+    assert reason in problem

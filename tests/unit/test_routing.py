@@ -27,6 +27,8 @@ FACTS = RouteFacts(
     listener="app",
     size=1000,
     has_attachments=False,
+    user="shop",
+    header={"list-id": "News <SHOP.example.com>", "precedence": "Bulk"},
 )
 SMTP = ProviderCapabilities(raw_mime=True, null_reverse_path=True, smtputf8=True)
 API = ProviderCapabilities()
@@ -58,6 +60,14 @@ LETTER = Needs(
         (Condition(has_attachments=False), True),
         (Condition(has_attachments=True), False),
         (Condition(listeners=frozenset({"app"}), size_over=1000), False),
+        (Condition(users=frozenset({"shop", "crm"})), True),
+        (Condition(users=frozenset({"crm"})), False),
+        (Condition(header=(("list-id", ("*",)),)), True),
+        (Condition(header=(("x-campaign", ("*",)),)), False),
+        (Condition(header=(("list-id", ("*<shop.*", "nothing")),)), True),
+        (Condition(header=(("list-id", ("shop",)),)), False),
+        (Condition(header=(("list-id", ("*",)), ("precedence", ("bulk",)))), True),
+        (Condition(header=(("list-id", ("*",)), ("precedence", ("list",)))), False),
     ],
 )
 def test_a_condition_holds_when_all_its_parts_do(condition: Condition, holds: bool) -> None:

@@ -64,6 +64,8 @@ CUT_SHORT = DeliveryOutcome(
     Kind.UNCERTAIN, Scope.MESSAGE, "4.3.2", "the gateway was stopped before the answer"
 )
 
+_NONE_LOST: frozenset[int] = frozenset()
+
 
 @dataclass(slots=True)
 class AttemptMaker:
@@ -80,6 +82,7 @@ class AttemptMaker:
         chance: Evenly distributed in [0, 1), for the spread of waits.
         emit: Told of every end.
         expect: Told who has a letter due next, and when.
+        sure_for_s: Seconds after its record within which the lease under an attempt is surely ours.
         most_verdicts: How many clients may wait for a verdict at once.
     """
 
@@ -92,6 +95,7 @@ class AttemptMaker:
     chance: Callable[[], float]
     emit: Emit
     expect: Callable[[str, datetime], None]
+    sure_for_s: float
     most_verdicts: InitVar[int]
     verdicts: Verdicts = field(init=False)
 
@@ -230,18 +234,44 @@ class AttemptMaker:
     async def _make(
         self, attempt: Attempt, provider: Provider, connections: asyncio.Semaphore
     ) -> None:
-        request = attempt.request()
         so_far = NOT_SENT
         try:
             async with connections:
-                so_far = CUT_SHORT
-                report = await self._deliver(provider, request)
+                lost = await self._lost_meanwhile(attempt)
+                kept = [r for r in attempt.recipients if r.recipient.key not in lost]
+                ours = replace(attempt, recipients=kept)
+                if kept:
+                    so_far = CUT_SHORT
+                    report = await self._deliver(provider, ours.request())
         except asyncio.CancelledError:
             # What may have reached the provider is recorded before the stop goes on.
-            ending = self.end(attempt, all_same(request, so_far))
+            ending = self.end(attempt, all_same(attempt.request(), so_far))
             await asyncio.shield(asyncio.ensure_future(ending))
             raise
-        await self.end(attempt, report)
+        if kept:
+            await self.end(ours, report)
+        if lost:
+            gone = [r for r in attempt.recipients if r.recipient.key in lost]
+            attempt = replace(attempt, recipients=gone)
+            await self.end(attempt, all_same(attempt.request(), NOT_SENT))
+
+    async def _lost_meanwhile(self, attempt: Attempt) -> frozenset[int]:
+        """
+        Of an attempt that has waited long for its connection, the keys that are not ours any more.
+
+        Leases lapse while this process stands still, or cannot reach its spool: then another
+        gateway has long sent the letter.
+        """
+        now = self.clock.now()
+        if (now - attempt.started_at).total_seconds() < self.sure_for_s:
+            return _NONE_LOST
+        while True:
+            try:
+                return await self.spool.confirm(attempt.starts(), self.clock.now())
+            except SpoolError as error:
+                queue_id = attempt.job.queue_id
+                log.warning("lease_not_confirmed_yet", queue_id=queue_id, reason=error.reason)
+                await self.clock.sleep(_RECORD_AGAIN_S)
 
     async def _deliver(self, provider: Provider, request: DeliveryRequest) -> DeliveryReport:
         deadline = self.deadline(provider.name)

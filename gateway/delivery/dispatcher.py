@@ -105,6 +105,7 @@ class Dispatcher:
             emit=emit,
             expect=self.expect,
             most_verdicts=limits.verdicts,
+            sure_for_s=limits.renew_every_s,
         )
         self._lanes = {name: self._lane(provider) for name, provider in providers.items()}
         self._feeders: dict[str, asyncio.Task[None]] = {}

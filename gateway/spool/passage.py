@@ -32,6 +32,7 @@ from gateway.spool.transaction import Transaction
 
 _NO_KEYS: frozenset[int] = frozenset()
 _KEY = START.index("of_key")
+_CONFIRMED_KEY = 2  # in the order of `Statements.confirm`
 _ENDED_AT = ATTEMPT.index("ended_at")
 
 
@@ -147,6 +148,14 @@ class Passage:
         until = micros_from_moment(now) + self._lease_us
         return [(until, *values) for values in self.leased(leased)]
 
+    def confirmations(self, starts: Sequence[AttemptStart], now: datetime) -> list[Values]:
+        """The arguments of `confirm`."""
+        until = micros_from_moment(now) + self._lease_us
+        return [
+            (until, number_of(s.queue_id), s.key, self._token, s.attempt, State.SENDING.value)
+            for s in starts
+        ]
+
     @staticmethod
     def admit(tx: Transaction, admissions: Sequence[Admission]) -> Sequence[None]:
         """Insert letters, all of it or nothing."""
@@ -191,6 +200,15 @@ class Passage:
         """Put off the end of leases that are ours."""
         tx.cursor.executemany(tx.statements.renew, [values for one in many for values in one])
         return [None] * len(many)
+
+    @staticmethod
+    def confirm(tx: Transaction, many: Sequence[Sequence[Values]]) -> Sequence[frozenset[int]]:
+        """Put off the end of leases under attempts that are begun; the keys that are not ours."""
+        rows = [values for one in many for values in one]
+        lost = {
+            place: rows[place][_CONFIRMED_KEY] for place in tx.missed(tx.statements.confirm, rows)
+        }
+        return _by_call([len(one) for one in many], lost)
 
     @staticmethod
     def give_back(tx: Transaction, many: Sequence[Sequence[Values]]) -> Sequence[None]:

@@ -356,6 +356,15 @@ class Spool(Protocol):
         """
         ...
 
+    async def confirm(self, starts: Sequence[AttemptStart], now: datetime) -> frozenset[int]:
+        """
+        Keep the leases under attempts of one letter that were recorded and not made for a while.
+
+        Returns:
+            The keys that are not ours any more; they must not be sent.
+        """
+        ...
+
     async def record(
         self, changes: Sequence[Change], letters: Sequence[NewLetter] = ()
     ) -> frozenset[int]:

@@ -80,6 +80,10 @@ class Statements:
             .values({name: _set(name) for name in START if not name.startswith("of_")}),
             *START,
         )
+        self.confirm = compiled(
+            update(recipient).where(*as_known).values(due_at=_set("due_at")),
+            *("due_at", "of_message_id", "of_key", "of_lease", "of_attempts", "of_state"),
+        )
         outcome = (
             *("state", "settled", "provider", "excluded", "due_at"),
             *("status", "diagnostic", "provider_message_id", "warned"),

@@ -216,6 +216,11 @@ class SqlSpool:
         """Record attempts before they are made."""
         return await self._batcher.submit(self._passage.start, self._passage.starts(starts))
 
+    async def confirm(self, starts: Sequence[AttemptStart], now: datetime) -> frozenset[int]:
+        """Keep the leases under attempts that have not been made yet."""
+        confirmations = self._passage.confirmations(starts, now)
+        return await self._batcher.submit(self._passage.confirm, confirmations)
+
     async def record(
         self, changes: Sequence[Change], letters: Sequence[NewLetter] = ()
     ) -> frozenset[int]:

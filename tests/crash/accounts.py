@@ -13,11 +13,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import create_engine
+import psycopg
+from sqlalchemy import Engine, create_engine, func, select
 
-from gateway.domain.queue_id import queue_id_from_number
+from gateway.domain.queue_id import queue_id_from_number as _id
+from gateway.spool.schema import attempt, message, recipient
+from providers.contract.outcome import Kind
 from providers.sandbox.letterbox import Letterbox, ReceivedLetter
 from tests.contract.spool.engines import check_accounts
 from tests.support.load import Load, LoadLetter
@@ -80,35 +84,39 @@ class SpoolBook:
 
 def read_spool(path: Path) -> SpoolBook:
     """
-    Read the tables of a spool that nobody has open, and check that they make sense.
+    Read the tables of a SQLite spool that nobody has open, and check that they make sense.
 
     T2: every recipient is in one state of the table, due or final; the tally balances.
     """
-    engine = create_engine(f"sqlite:///{path}")
+    return _read(create_engine(f"sqlite:///{path}"), _litter(path))
+
+
+def read_shared_spool(url: str) -> SpoolBook:
+    """The same of a spool in PostgreSQL, whose gateways have stopped."""
+    creator = partial(psycopg.connect, url)
+    return _read(create_engine("postgresql+psycopg://", creator=creator), set())
+
+
+def _read(engine: Engine, litter: set[str]) -> SpoolBook:
+    of = recipient.c
+    told = select(of.message_id, of.forward_path, of.state)
+    doubts = (
+        select(of.message_id, of.forward_path, func.count())
+        .join(attempt, (attempt.c.message_id == of.message_id) & (attempt.c.key == of.key))
+        .where(attempt.c.kind == Kind.UNCERTAIN.value)
+        .group_by(of.message_id, of.forward_path)
+    )
+    own = select(message.c.id).where(message.c.reverse_path.is_(None))
     try:
         with engine.begin() as connection:
-            check_accounts(connection, _litter(path))
+            check_accounts(connection, litter)
+            return SpoolBook(
+                states={(_id(n), to): state for n, to, state in connection.execute(told)},
+                uncertain={(_id(n), to): count for n, to, count in connection.execute(doubts)},
+                reports=frozenset(map(_id, connection.execute(own).scalars())),
+            )
     finally:
         engine.dispose()
-    with _looking_into(path) as connection:
-        states = {
-            (queue_id_from_number(number), forward_path): state
-            for number, forward_path, state in connection.execute(
-                "SELECT message_id, forward_path, state FROM recipient"
-            )
-        }
-        uncertain = {
-            (queue_id_from_number(number), forward_path): count
-            for number, forward_path, count in connection.execute(
-                "SELECT message_id, forward_path, count(*) FROM attempt"
-                " JOIN recipient USING (message_id, key) WHERE kind = 'uncertain' GROUP BY 1, 2"
-            )
-        }
-        reports = frozenset(
-            queue_id_from_number(number)
-            for (number,) in connection.execute("SELECT id FROM message WHERE reverse_path IS NULL")
-        )
-    return SpoolBook(states, uncertain, reports)
 
 
 def missing(taken: Iterable[str], path: Path) -> list[str]:
@@ -124,7 +132,7 @@ def missing(taken: Iterable[str], path: Path) -> list[str]:
     whole = {
         queue_id
         for number, size, settled, octets in rows
-        if (queue_id := queue_id_from_number(number))
+        if (queue_id := _id(number))
         and (settled or size == (_filed_octets(path, queue_id) if octets is None else octets))
     }
     return sorted(set(taken) - whole)

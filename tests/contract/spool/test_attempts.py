@@ -15,7 +15,7 @@ from gateway.spool.protocol import Filter, StoryLine
 from gateway.spool.store import SqlSpool
 from providers.contract.outcome import DeliveryOutcome, Kind, Scope
 from tests.contract.spool.conftest import Admit, OpenSpool
-from tests.contract.spool.engines import LEASE, SpoolEngine
+from tests.contract.spool.engines import LEASE, UNCERTAIN_AFTER, SpoolEngine
 from tests.support.letters import PUT_OFF, a_change, a_letter, a_start
 from tests.support.manual_clock import ManualClock
 
@@ -326,3 +326,22 @@ async def test_many_letters_recorded_at_once_each_get_their_own_answer(
     assert await together(*map(spool.start, starts)) == [set(), {0, 1, 2}, set(), set()]
     changes = [[a_change(x.queue_id, now, key=key) for key in (2, 0)] for x in letters]
     assert await together(*map(spool.record, changes)) == [set(), {0, 2}, set(), set()]
+
+
+async def test_an_attempt_that_waits_long_asks_whether_it_may(
+    spool: SqlSpool, open_spool: OpenSpool, clock: ManualClock, admit: Admit
+) -> None:
+    """T5: ours are ours for another lease; what another has taken over must not be sent."""
+    letter = await admit("a@example.org", "b@example.org", leased=True)
+    starts = [a_start(letter.queue_id, clock.now(), key=key) for key in (0, 1)]
+    await spool.start(starts)
+    clock.advance(LEASE.total_seconds() - 2)
+    assert await spool.confirm(starts[:1], clock.now()) == frozenset()
+    clock.advance(LEASE.total_seconds() - 2)
+    other = await open_spool(exclusive=False)
+    assert [x.key for x in (await other.claim("main", clock.now(), 9)).cut_short] == [1]
+    assert await spool.confirm(starts, clock.now()) == {1}
+    clock.advance(UNCERTAIN_AFTER.total_seconds())
+    # The same process may have claimed it again: the attempt is another one all the same.
+    await spool.claim("main", clock.now(), 9)
+    assert await spool.confirm(starts[1:], clock.now()) == {1}

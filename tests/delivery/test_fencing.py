@@ -1,0 +1,76 @@
+"""Two holders of one letter: whoever has lost it while it waited does not send it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from gateway.domain.events import AttemptLost
+from gateway.domain.lifecycle import State
+from gateway.spool.store import SqlSpool
+from providers.contract.capabilities import ProviderCapabilities
+from providers.contract.outcome import DeliveryReport, DeliveryRequest, Kind, accepted, all_same
+from tests.delivery.conftest import Delivery
+from tests.support.scripted_provider import ScriptedProvider
+
+ONE_CONNECTION = ProviderCapabilities(raw_mime=True, connections=1)
+
+
+async def until_sending(delivery: Delivery, number: int) -> None:
+    """Until so many attempts are recorded, which sends no event."""
+    async with asyncio.timeout(10):
+        while [row.state for row in await delivery.rows()].count(State.SENDING) < number:  # noqa: ASYNC110 (see above)
+            await asyncio.sleep(0.01)
+
+
+async def test_an_attempt_recorded_and_not_sent_is_given_up_with_its_lease(
+    delivery: Delivery,
+) -> None:
+    """
+    T5: frozen with one letter on the connection and another recorded behind it.
+
+    Thawed, it must not send the second: whoever took both over has sent it.
+    """
+    other = await SqlSpool.open(
+        delivery.url, clock=delivery.clock, uncertain_after=timedelta(hours=1), exclusive=False
+    )
+    thawed = asyncio.Event()
+
+    async def freeze(request: DeliveryRequest) -> DeliveryReport:
+        await thawed.wait()
+        return all_same(request, accepted("id-1"))
+
+    main = ScriptedProvider(script=[freeze], capabilities=ONE_CONNECTION)
+    await delivery.begin(main)
+    assert delivery.dispatcher is not None
+    delivery.dispatcher._attempt.sure_for_s = 0.0  # as if it had been long
+    for address in ("a@example.org", "b@example.org"):
+        await delivery.admit(address)
+    await until_sending(delivery, 2)
+    taken = await other.claim("main", delivery.clock.now() + timedelta(minutes=10), 10)
+    assert len(taken.cut_short) == 2
+    thawed.set()
+
+    def lost() -> list[AttemptLost]:
+        return [event for event in delivery.events if isinstance(event, AttemptLost)]
+
+    await delivery.until(lambda: len(lost()) == 2)
+    await other.aclose()
+    assert len(main.requests) == 1
+    assert {event.queue_id: event.outcome.kind for event in lost()} == {
+        row.queue_id: Kind.ACCEPTED if row.queue_id == main.requests[0].queue_id else Kind.DEFERRED
+        for row in await delivery.rows()
+    }
+    assert {row.state for row in await delivery.rows()} == {State.UNCERTAIN}
+
+
+async def test_an_attempt_that_waited_and_is_still_ours_is_made(delivery: Delivery) -> None:
+    """A slow provider costs a question to the spool, and no letter."""
+    main = ScriptedProvider(capabilities=ONE_CONNECTION)
+    await delivery.begin(main)
+    assert delivery.dispatcher is not None
+    delivery.dispatcher._attempt.sure_for_s = 0.0
+    for address in ("a@example.org", "b@example.org"):
+        await delivery.admit(address)
+    await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 2)
+    assert len(main.requests) == 2

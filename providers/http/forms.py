@@ -51,13 +51,16 @@ def build_multipart(
     """
     Content-Type (with its boundary) and body of a form with files, at least one.
 
-    Values travel as UTF-8, file names too (provider reference, B.3); of fields with the same name
-    the last one stays.
+    Values travel as UTF-8, file names too (provider reference, B.3). Fields of the same name stand
+    together, where the first of them stood.
     """
+    values: dict[str, list[str]] = {}
+    for name, value in fields:
+        values.setdefault(name, []).append(value)
     request = httpx.Request(
         "POST",
         "http://form.invalid/",
-        data=dict(fields),
+        data=values,
         files=[(file.name, (file.filename, file.content, file.content_type)) for file in files],
     )
     return request.headers["Content-Type"], request.read()

@@ -1,19 +1,27 @@
 """
 One account at a v1 platform, as the gateway uses it: one request per recipient.
+
+A letter goes as it is, as a template's (B.4) or to a whole list (B.11), as the client wished. The
+rest of the API is at hand as `api`, over the same connections and the same pace.
 """
 
 from __future__ import annotations
 
+import asyncio
+
+from providers.contract.capabilities import Shortfall
 from providers.contract.clock import Clock
-from providers.contract.outcome import DeliveryReport, DeliveryRequest
+from providers.contract.outcome import DeliveryReport, DeliveryRequest, all_same
 from providers.contract.provider import ProbeResult
-from providers.http.composition import Composition, Submission
+from providers.http.composition import Composition, Submission, prepare
 from providers.http.exchange import HttpAnswer
 from providers.http.handover import hand_over
-from providers.http.verdict import outcome_from_no_answer, probe_result_from
+from providers.http.verdict import not_carried, outcome_from_no_answer, probe_result_from
 from providers.pacing import TokenBucket
 from providers.rest_v1 import wire
+from providers.rest_v1.api import RestV1Api
 from providers.rest_v1.client import build_client
+from providers.rest_v1.list_letter import ListDelivery, build_draft, no_such_list
 from providers.rest_v1.settings import RestV1Settings, capabilities_from
 
 
@@ -33,12 +41,18 @@ class RestV1:
         self.capabilities = capabilities_from(settings)
         self.pace = TokenBucket(settings.rate)
         self._payment = None if settings.payment is None else settings.payment.value
-        self._probe_within_s = settings.timeout.total_seconds()
+        self._timeout_s = settings.timeout.total_seconds()
         self._clock = clock
         self._client = build_client(settings, clock)
+        self.api = RestV1Api(self._client, self.pace, clock, timeout_s=self._timeout_s)
 
     async def deliver(self, request: DeliveryRequest, *, deadline: float) -> DeliveryReport:
-        """Hand over one letter to its one recipient; see `Provider.deliver`."""
+        """Hand over one letter to its one recipient, or to a list; see `Provider.deliver`."""
+        options = request.options
+        if unknown := wire.unknown_payment(options.payment):
+            return all_same(request, not_carried(unknown))
+        if options.mailing_list is not None:
+            return await self._deliver_to_list(request, options.mailing_list, deadline)
         return await hand_over(
             request,
             capabilities=self.capabilities,
@@ -52,7 +66,7 @@ class RestV1:
 
     async def probe(self) -> ProbeResult:
         """Ask for the balance, or, where the installation has no such method, for a list (B.13)."""
-        deadline = self._clock.monotonic() + self._probe_within_s
+        deadline = self._clock.monotonic() + self._timeout_s
         answer = await self._client.call(wire.BALANCE, deadline=deadline)
         if isinstance(answer, HttpAnswer) and answer.status in (404, 405):
             answer = await self._client.call(wire.ONE_LIST, deadline=deadline)
@@ -64,11 +78,35 @@ class RestV1:
         """Close all connections."""
         await self._client.aclose()
 
+    async def _deliver_to_list(
+        self, request: DeliveryRequest, list_id: str, deadline: float
+    ) -> DeliveryReport:
+        def build(composition: Composition, _request: DeliveryRequest) -> Submission:
+            return build_draft(composition, list_id)
+
+        if unknown := no_such_list(list_id):
+            return all_same(request, not_carried(unknown))
+        draft = await asyncio.to_thread(prepare, request, self.capabilities, build)
+        if isinstance(draft, Shortfall):
+            return all_same(request, not_carried(draft))
+        delivery = ListDelivery(self._client, self.pace, self._clock)
+        return all_same(request, await delivery.deliver(draft, deadline=deadline))
+
     def _build(self, composition: Composition, request: DeliveryRequest) -> Submission:
         (recipient,) = request.envelope.recipients
+        options = request.options
+        payment = options.payment or self._payment
+        if options.template is not None:
+            return wire.build_template_message(
+                composition,
+                recipient.forward_path,
+                template=options.template,
+                params=options.params,
+                payment=payment,
+            )
         return wire.build_message(
             composition,
             recipient.forward_path,
             client_id=f"{request.queue_id}-{recipient.key}",
-            payment=self._payment,
+            payment=payment,
         )

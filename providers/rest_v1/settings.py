@@ -1,7 +1,7 @@
 """
 What an account at a v1 platform is, and what it can carry.
 
-Pure. Sits on `wire` only for the names of the header fields that cannot be given.
+Pure. Sits on `smtp_headers` only for the names of the header fields that cannot be given.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from providers.contract.capabilities import MessageIds, ProviderCapabilities, Rate, Tracking
 from providers.http.base_url import BaseUrl
-from providers.rest_v1.wire import NOT_GIVEN
+from providers.rest_v1.smtp_headers import NOT_GIVEN
 from providers.settings import ProviderSettings, RateLimit, SecretStr, Size
 
 
@@ -68,10 +68,15 @@ def capabilities_from(settings: RestV1Settings) -> ProviderCapabilities:
         list_unsubscribe=True,
         passed_header_fields=True,
         dropped_header_fields=NOT_GIVEN,
+        templates=True,
+        mailing_lists=True,
+        payments=True,
         tracking=Tracking.WEBHOOK_AND_POLL,
         message_ids=MessageIds.RECIPIENT,
-        # Public clients do so; no document of the platform says it.
+        # Public clients do so; no document of the platform says it. That a letter may become a
+        # campaign to a list is our own reading.
         assumed=frozenset(
             {"max_attachment_octets", "reply_to", "list_unsubscribe", "passed_header_fields"}
+            | {"mailing_lists"}
         ),
     )

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from gateway.clock import SystemClock
 from providers.contract.capabilities import Part
-from providers.contract.outcome import Cause, DeliveryOutcome, DeliveryRequest, Kind
+from providers.contract.options import SendOptions
+from providers.contract.outcome import Cause, DeliveryOutcome, DeliveryRequest, Kind, Scope
 from providers.rest_v1 import RestV1
 from providers.sandbox.faults import Fault, FaultKind
+from providers.sandbox.rest_v1.lists import MailingList
+from providers.sandbox.rest_v1.templates import WELCOME_ID
 from tests.contract.harnesses.rest_v1 import Harness, closed_port
 from tests.support.builders import File, a_message, a_request
 
@@ -115,6 +120,147 @@ async def test_the_reserve(harness: Harness, clock: SystemClock):
     assert (await deliver(provider)).kind is Kind.ACCEPTED
     assert (await provider.probe()).ok
     await provider.aclose()
+
+
+def wishing(**wishes: Any) -> DeliveryRequest:
+    """A request with these wishes of the client."""
+    parts = {name: wishes.pop(name) for name in ("message",) if name in wishes}
+    return replace(a_request(**parts), options=SendOptions(**wishes))
+
+
+class TestTemplates:
+    async def test_a_template_letter(self, harness: Harness, provider: RestV1):
+        """B.4: the template takes the place of sender, subject and bodies, filled in."""
+        assert provider.capabilities.templates
+        outcome = await deliver(
+            provider,
+            wishing(template=str(WELCOME_ID), params={"name": "Боб", "code": 77}, payment="credit"),
+        )
+        assert (outcome.kind, outcome.losses) == (Kind.ACCEPTED, ())
+        (letter,) = harness.letterbox.letters
+        assert letter.recipient == "bob@example.org"
+        assert (letter.subject, letter.text) == ("Hello Боб", "Hi Боб, your code is 77")
+        assert letter.parameters == {"payment": "credit", "template": str(WELCOME_ID)}
+        assert letter.provider_message_id == outcome.provider_message_id
+
+    async def test_what_has_no_place_in_a_template(self, provider: RestV1):
+        """Files and header fields are losses, each by its name."""
+        fields = {"Reply-To": "help@example.com", "References": "<1@example.com>", "X-Order": "7"}
+        message = a_message(header_fields=list(fields.items()), attachments=[File("a.pdf")])
+        outcome = await deliver(provider, wishing(message=message, template=str(WELCOME_ID)))
+        assert outcome.kind is Kind.ACCEPTED
+        assert [loss.part for loss in outcome.losses] == [
+            *(Part.ATTACHMENT, Part.REPLY_TO, Part.THREADING, Part.HEADER_FIELD)
+        ]
+
+    @pytest.mark.parametrize("template", ["999", "../1", "x y/?#"])
+    async def test_an_unknown_template(self, harness: Harness, provider: RestV1, template: str):
+        """404: refused for good, and no other path was asked."""
+        outcome = await deliver(provider, wishing(template=template))
+        assert outcome.kind is Kind.REJECTED
+        assert harness.letterbox.letters == []
+
+
+class TestPayment:
+    async def test_the_clients_word_counts_more(self, harness: Harness, clock: SystemClock):
+        """The letter's own wish stands above the account's setting."""
+        provider = harness.build(clock, payment="credit")
+        assert provider.capabilities.payments
+        await deliver(provider, wishing(payment="subscriber"))
+        await provider.aclose()
+        assert harness.letterbox.letters[0].parameters == {"payment": "subscriber"}
+
+    async def test_a_word_that_nobody_knows(self, harness: Harness, provider: RestV1):
+        """Told without a call."""
+        outcome = await deliver(provider, wishing(payment="cash"))
+        assert (outcome.kind, outcome.scope) == (Kind.UNSUPPORTED, Scope.MESSAGE)
+        assert "cash" in outcome.diagnostic
+        assert harness.letterbox.calls == {}
+
+    @pytest.mark.parametrize("status", ["402", "403"])
+    async def test_an_account_that_cannot_pay(
+        self, harness: Harness, provider: RestV1, status: str
+    ):
+        """D 14: the account's trouble holds the queue and loses no letter."""
+        harness.faults.add(Fault(FaultKind.UNAUTHORISED, style=status))
+        outcome = await deliver(provider)
+        assert (outcome.kind, outcome.scope) == (Kind.DEFERRED, Scope.PROVIDER)
+        assert outcome.cause is Cause.ACCOUNT
+
+
+class TestListLetters:
+    @pytest.fixture
+    def list_id(self, harness: Harness) -> str:
+        """A list of two."""
+        harness.sandbox.lists.found[1] = clients = MailingList(1, "Clients")
+        for email in ("bob@example.com", "eve@example.com"):
+            harness.sandbox.recipients.put(clients, email, {})
+        return "1"
+
+    async def test_a_letter_to_a_list(self, harness: Harness, provider: RestV1, list_id: str):
+        """B.11: everybody on the list gets the letter with its files, whoever RCPT named."""
+        assert provider.capabilities.mailing_lists
+        message = a_message(html="<p>Hi</p>", attachments=[File("a.pdf")])
+        outcome = await deliver(provider, wishing(message=message, mailing_list=list_id))
+        assert outcome.kind is Kind.ACCEPTED
+        assert outcome.provider_message_id == "campaign:70"
+        harness.sandbox.advance()
+        letters = harness.letterbox.letters
+        assert [letter.recipient for letter in letters] == ["bob@example.com", "eve@example.com"]
+        assert letters[0].html.strip() == "<p>Hi</p>"
+        assert [file.filename for file in letters[0].attachments] == ["a.pdf"]
+
+    async def test_header_fields_are_losses(self, provider: RestV1, list_id: str):
+        """A campaign takes none."""
+        message = a_message(header_fields=[("X-Order", "7"), ("Reply-To", "help@example.com")])
+        outcome = await deliver(provider, wishing(message=message, mailing_list=list_id))
+        assert {loss.part for loss in outcome.losses} == {Part.REPLY_TO, Part.HEADER_FIELD}
+
+    @pytest.mark.parametrize("name", ["clients", "1/2", "", "١"])
+    async def test_an_id_that_is_none(self, harness: Harness, provider: RestV1, name: str):
+        """Told without a call."""
+        outcome = await deliver(provider, wishing(mailing_list=name))
+        assert outcome.kind is Kind.UNSUPPORTED
+        assert harness.letterbox.calls == {}
+
+    async def test_a_list_that_is_not_there(self, provider: RestV1):
+        """422 of the platform: refused for good."""
+        assert (await deliver(provider, wishing(mailing_list="404"))).kind is Kind.REJECTED
+
+    @pytest.mark.parametrize(
+        "kind",
+        [FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER, FaultKind.GARBAGE, FaultKind.ERROR],
+    )
+    async def test_trouble_with_the_draft(
+        self, harness: Harness, provider: RestV1, list_id: str, kind: FaultKind
+    ):
+        """Nothing was sent, whatever became of the first call: never `uncertain`."""
+        harness.faults.add(Fault(kind))
+        outcome = await deliver(provider, wishing(mailing_list=list_id))
+        assert outcome.kind is Kind.DEFERRED
+        harness.sandbox.advance()
+        assert harness.letterbox.letters == []
+
+    @pytest.mark.parametrize(
+        ("fault", "kind"),
+        [
+            (Fault(FaultKind.DROP_AFTER), Kind.ACCEPTED),
+            (Fault(FaultKind.GARBAGE), Kind.ACCEPTED),
+            (Fault(FaultKind.ERROR, style="504 after"), Kind.ACCEPTED),
+            (Fault(FaultKind.DROP_BEFORE), Kind.UNCERTAIN),
+            (Fault(FaultKind.ERROR), Kind.UNCERTAIN),
+            (Fault(FaultKind.UNAUTHORISED, style="402"), Kind.DEFERRED),
+            (Fault(FaultKind.REFUSE), Kind.REJECTED),
+        ],
+        ids=lambda value: f"{value.kind} {value.style}" if isinstance(value, Fault) else "",
+    )
+    async def test_trouble_with_its_delivery(
+        self, harness: Harness, provider: RestV1, list_id: str, fault: Fault, kind: Kind
+    ):
+        """The campaign itself is asked what became of it; a draft proves nothing (D 7)."""
+        harness.faults.add(replace(fault, method="PATCH /email/campaigns/*/deliver"))
+        outcome = await deliver(provider, wishing(mailing_list=list_id))
+        assert outcome.kind is kind
 
 
 class TestProbe:

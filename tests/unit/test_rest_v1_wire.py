@@ -15,6 +15,7 @@ from providers.http.composition import Composition, Submission, compose
 from providers.http.exchange import HttpAnswer, HttpRequest
 from providers.mime import parse_letter
 from providers.rest_v1 import wire
+from providers.rest_v1.smtp_headers import NOT_GIVEN
 from tests.support.builders import File, a_message
 from tests.support.forms import read_multipart
 
@@ -112,7 +113,7 @@ class TestHeaderFields:
         }
         assert self.fields(*fields.items()) == fields
 
-    @pytest.mark.parametrize("name", sorted(wire.NOT_GIVEN - {"from", "to", "subject"}))
+    @pytest.mark.parametrize("name", sorted(NOT_GIVEN - {"from", "to", "subject"}))
     def test_what_never_goes_along(self, name: str) -> None:
         """What the platform writes itself, or what is false once it does (D 18)."""
         lines = f"{name.title()}: x@example.com\r\nX-Order: 77\r\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from providers.sandbox.letterbox import Letterbox
 from providers.sandbox.rest_v1.dialect import Dialect
 
 PROVIDER = "rest_v1"
+
+_PLACE = re.compile(r"\{[^{}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,11 @@ class Entrance:
 
     Attributes:
         letterbox: Counts the calls.
-        faults: What goes wrong. Beside the styles that all providers know, `garbage` has `no_id`,
-            `errors` (a success code with errors: nothing was done), `list` and `empty`; `error`
-            has a status with a body's shape (`503 errors`, as the dialect names them) and `after`
-            (`504 after`: done despite the answer); `refuse` a status; `unauthorised` 402 and 403;
-            `throttle` `none`, which names no wait.
+        faults: What goes wrong; methods are named as `call_name` does. Beside the styles that all
+            providers know, `garbage` has `no_id`, `errors` (a success code with errors: nothing
+            was done), `list` and `empty`; `error` has a status with a body's shape (`503 errors`,
+            as the dialect names them) and `after` (`504 after`: done despite the answer); `refuse`
+            a status; `unauthorised` 402 and 403; `throttle` `none`, which names no wait.
         api_key: The one key it takes.
         rate: The limit of calls that are not GET; `None`: no limit. Counted in whole periods of
             the clock, as Rack's throttles do.
@@ -80,13 +83,14 @@ class Entrance:
                 asks for faults itself, once it knows the recipient (`carry_out`).
             extra: Only newer installations have it (B.13).
         """
+        call = call_name(method, path)
 
         async def endpoint(request: Request) -> Response:
             self.letterbox.count_call(PROVIDER)
             try:
                 self._check(request, extra=extra)
                 if strikes:
-                    return await self.carry_out("", lambda: handler(request))
+                    return await self.carry_out(call, "", lambda: handler(request))
                 return self._response(await handler(request))
             except ApiError as error:
                 return self._error_answer(error)
@@ -96,15 +100,20 @@ class Entrance:
         return Route(path, endpoint, methods=[method])
 
     async def carry_out(
-        self, recipient: str, act: Callable[[], Awaitable[Answer | Response]]
+        self, call: str, recipient: str, act: Callable[[], Awaitable[Answer | Response]]
     ) -> Response:
         """
         Carry something out, unless a fault strikes that keeps it from being done.
 
+        Args:
+            call: What is asked, as `call_name` writes it.
+            recipient: For whom; empty for nobody.
+            act: Does it.
+
         Raises:
             ApiError: It is refused, by the method or by the fault.
         """
-        fault = self.faults.strike(PROVIDER, recipient, *FaultKind)
+        fault = self.faults.strike(PROVIDER, recipient, *FaultKind, method=call)
         if fault is None:
             return self._response(await act())
         done = None
@@ -162,6 +171,11 @@ class Entrance:
 
     def _error_answer(self, error: ApiError) -> Response:
         return _shaped(self.dialect.errors, error)
+
+
+def call_name(method: str, path: str) -> str:
+    """A call as a fault names it: `PATCH /email/campaigns/*/deliver`."""
+    return f"{method} {_PLACE.sub('*', path)}"
 
 
 def _is_done_despite(fault: Fault) -> bool:

@@ -28,6 +28,8 @@ from providers.sandbox.rest_v1.templates import Templates, filled
 
 MAX_ATTACHMENT_OCTETS = 5_000_000
 FIRST_ID = 5_000_000_001  # ids may exceed 32 bits (B.1)
+CREATE = "POST /email/messages"
+CREATE_FROM_TEMPLATE = "POST /email/templates/*/messages"
 STATUSES = ("queued", "sent", "delivered", "skipped", "soft_bounced", "hard_bounced")
 PAYMENTS = ("subscriber_priority", "credit_priority", "subscriber", "credit")
 
@@ -123,7 +125,7 @@ class Messages:
         async def accept() -> Answer:
             return Answer(self._accept(submission), 201)
 
-        return await self.entrance.carry_out(submission.fields["to"], accept)
+        return await self.entrance.carry_out(CREATE, submission.fields["to"], accept)
 
     async def _create_from_template(self, request: Request) -> Response:
         template = self.templates.found.get(request.path_params["id"])
@@ -145,7 +147,7 @@ class Messages:
             names = ("id", "to", "subject", "text", "html", "status")
             return Answer({name: message[name] for name in names}, 201)
 
-        return await self.entrance.carry_out(to, accept)
+        return await self.entrance.carry_out(CREATE_FROM_TEMPLATE, to, accept)
 
     def _accept(
         self, submission: _Submission, more: Mapping[str, str] | None = None

@@ -16,6 +16,7 @@ from datetime import datetime
 import structlog
 
 from gateway.delivery.attempt import AttemptMaker
+from gateway.delivery.bulk import BatchMaker
 from gateway.delivery.lane import Job, Lane, LetterInHand
 from gateway.delivery.reporter import Reporter
 from gateway.delivery.verdicts import Verdict
@@ -221,6 +222,7 @@ class Dispatcher:
             provider,
             window=self._limits.window,
             attempt=self._attempt,
+            attempt_many=BatchMaker(self._attempt),
             closed=self._closed,
             throttled=self._throttled,
             clock=self._clock,

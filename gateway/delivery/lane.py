@@ -9,15 +9,18 @@ the backlog. Knows no routes and no outcomes: `attempt` is given as a coroutine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
 from gateway.spool.protocol import QueuedMessage, QueuedRecipient
+from providers.contract.batch import Gathering
 from providers.contract.clock import Clock
 from providers.contract.message import Message
-from providers.contract.provider import Provider
+from providers.contract.provider import BulkProvider, Provider
 
 
 @dataclass(eq=False, slots=True)
@@ -56,6 +59,12 @@ class Job:
         return tuple((queue_id, r.recipient.key) for r in self.recipients)
 
 
+AttemptMany = Callable[
+    [Sequence[Job], BulkProvider, asyncio.Semaphore, Callable[[], Awaitable[None]]],
+    Awaitable[None],
+]
+"""Makes the attempts of several jobs, given how to take places in the pace for further calls."""
+
 _ATTEMPTS_PER_CONNECTION = 4
 """
 While one letter is on a connection, others are recorded before it and after it: with fewer
@@ -73,6 +82,8 @@ class Lane:
         window: Recipients on their way at once.
         attempt: Makes one attempt, entering the semaphore while it has the provider's attention;
             must not raise, but for cancellation.
+        attempt_many: Makes those of several jobs at once, for a provider that takes several letters
+            in one call; under the same conditions.
         closed: Told when the last job of a letter is over.
         throttled: Told how many seconds a letter waited for the account's pace.
         clock: For the pace.
@@ -84,6 +95,7 @@ class Lane:
         *,
         window: int,
         attempt: Callable[[Job, Provider, asyncio.Semaphore], Awaitable[None]],
+        attempt_many: AttemptMany,
         closed: Callable[[LetterInHand], None],
         throttled: Callable[[str, float], None],
         clock: Clock,
@@ -97,12 +109,13 @@ class Lane:
         self._ended = asyncio.Event()
         self._window = window
         self._attempt = attempt
+        self._attempt_many = attempt_many
         self._closed = closed
         self._throttled = throttled
         self._clock = clock
         self._jobs: deque[Job] = deque()
-        self._waiting = asyncio.Semaphore(0)
-        self._gate = asyncio.Lock()
+        self._came = asyncio.Event()  # a job, since somebody last looked
+        self._gate = asyncio.Lock()  # for the worker whose turn is next
         self._held: set[tuple[str, int]] = set()
         self._running: set[Job] = set()
         self._workers: list[asyncio.Task[None]] = []
@@ -142,13 +155,21 @@ class Lane:
             in_hand.open_jobs += 1
             self._held.update(job.leases)
             self._jobs.append(job)
-            self._waiting.release()
+        self._came.set()
 
     def start(self) -> None:
-        """Start the workers: some for each connection that the provider takes."""
-        count = self.provider.capabilities.connections * _ATTEMPTS_PER_CONNECTION
+        """Start the workers: some for each connection; one for each where letters are gathered."""
+        provider, count = self.provider, self.provider.capabilities.connections
+        gathers = isinstance(provider, BulkProvider) and provider.gathering.size > 1
+        if not gathers:
+            # More workers than connections would gather less each.
+            count *= _ATTEMPTS_PER_CONNECTION
         self._workers = [
-            asyncio.create_task(self._work(), name=f"lane {self.name}") for _ in range(count)
+            asyncio.create_task(
+                self._work_on_batches(cast("BulkProvider", provider)) if gathers else self._work(),
+                name=f"lane {self.name}",
+            )
+            for _ in range(count)
         ]
 
     def take_back(self) -> list[Job]:
@@ -186,21 +207,68 @@ class Lane:
 
     async def _work(self) -> None:
         while True:
-            await self._waiting.acquire()
             async with self._gate:
+                await self._arrival()
                 await self._take_place()
-            if not self._jobs:  # taken back meanwhile
-                continue
-            job = self._jobs.popleft()
+                if not self._jobs:  # taken back meanwhile
+                    continue
+                job = self._jobs.popleft()
             self._running.add(job)
             try:
                 await self._attempt(job, self.provider, self._connections)
             finally:
-                self._running.discard(job)
-                self._close(job)
-                self._ended.set()
-                if self.more_waits and self.has_room:
-                    self.wake.set()
+                self._end((job,))
+
+    async def _work_on_batches(self, provider: BulkProvider) -> None:
+        while True:
+            async with self._gate:
+                await self._arrival()
+                came_at = self._clock.monotonic()
+                await self._take_place()
+                jobs = await self._gather(provider.gathering, came_at)
+            if not jobs:
+                continue
+            try:
+                await self._attempt_many(jobs, provider, self._connections, self._take_place)
+            finally:
+                self._end(jobs)
+
+    async def _arrival(self) -> None:
+        """Until a job waits."""
+        while not self._jobs:
+            self._came.clear()
+            await self._came.wait()
+
+    async def _gather(self, gathering: Gathering, since: float) -> list[Job]:
+        """
+        The jobs for one attempt: the first that waits, and those that can go along.
+
+        A letter that waits alone goes at once. Where more are waiting, here or in the spool, what
+        comes within the window, counted from when the first one had its turn, goes along.
+        """
+        more = len(self._jobs) > 1 or self.more_waits
+        left = since + gathering.window.total_seconds() - self._clock.monotonic()
+        if more and left > 0 and self._jobs:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._crowd(gathering.size)
+        jobs = [self._jobs.popleft() for _ in range(min(gathering.size, len(self._jobs)))]
+        self._running.update(jobs)
+        return jobs
+
+    async def _crowd(self, size: int) -> None:
+        """Until so many jobs wait."""
+        while len(self._jobs) < size:
+            self._came.clear()
+            await self._came.wait()
+
+    def _end(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._running.discard(job)
+            self._close(job)
+        self._ended.set()
+        if self.more_waits and self.has_room:
+            self.wake.set()
 
     async def _take_place(self) -> None:
         while (wait := self.provider.pace.take(self._clock.monotonic())) > 0:

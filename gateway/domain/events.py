@@ -97,6 +97,15 @@ class AttemptCutShort:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchEnded:
+    """A call to a provider that takes several letters is over; how many recipients it had."""
+
+    at: datetime
+    provider: str
+    recipients: int
+
+
+@dataclass(frozen=True, slots=True)
 class SenderTold:
     """
     The sender of a letter was told what became of recipients, or was not and why.
@@ -140,6 +149,7 @@ Event = (
     | RecipientFailed
     | AttemptLost
     | AttemptCutShort
+    | BatchEnded
     | SenderTold
     | LetterCorrupt
     | CircuitChanged

@@ -19,6 +19,7 @@ from gateway.domain.events import (
     AttemptCutShort,
     AttemptEnded,
     AttemptLost,
+    BatchEnded,
     CircuitChanged,
     Event,
     LetterCorrupt,
@@ -137,6 +138,8 @@ class EventLog:
                     attempt=event.attempt,
                     reason="the attempt was cut short and its answer never recorded",
                 )
+            case BatchEnded():
+                self._log.debug("batch", provider=event.provider, recipients=event.recipients)
             case SenderTold():
                 self._sender_told(event)
             case LetterCorrupt():

@@ -19,6 +19,7 @@ from gateway.domain.events import (
     AttemptCutShort,
     AttemptEnded,
     AttemptLost,
+    BatchEnded,
     CircuitChanged,
     Event,
     LetterCorrupt,
@@ -38,6 +39,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _DELAYS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86400)
 _SIZES = (1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20)
 _LETTERS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+_BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _CIRCUIT = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 _CODE_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
@@ -132,6 +134,12 @@ class Metrics:
             _DELAYS,
             ("provider",),
         )
+        self.batch_recipients = self._histogram(
+            "batch_recipients",
+            "Recipients in one call, of providers that take several letters at once.",
+            _BATCHES,
+            ("provider",),
+        )
         self.failed = self._counter(
             "recipients_failed", "Recipients given up, by last provider.", ("provider",)
         )
@@ -182,6 +190,7 @@ class Metrics:
                 self.oldest_due,
                 self.attempt_seconds,
                 self.handover_delay,
+                self.batch_recipients,
                 self.failed,
                 self.uncertain,
                 self.throttled_seconds,
@@ -204,6 +213,8 @@ class Metrics:
             case AttemptCutShort():
                 self.attempts.labels(event.provider, Kind.UNCERTAIN.value).inc()
                 self.uncertain.labels(event.provider).inc()
+            case BatchEnded():
+                self.batch_recipients.labels(event.provider).observe(event.recipients)
             case SenderTold():
                 self.bounces.labels(event.action.value, event.result.value).inc()
             case LetterCorrupt():

@@ -1,0 +1,173 @@
+"""
+Several letters in one call: attempts gathered by a lane, put together by the provider.
+
+A batch is one attempt for every letter in it, recorded for all before the call, judged and recorded
+for each after it. It has its connection and its place in the pace before anything is recorded, so
+that a crash leaves in doubt only what was on the wire. Sits between `lane`, which gathers, and
+`attempt`, which knows how an attempt begins and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.delivery.attempt import CUT_SHORT, UNFORESEEN, AttemptMaker
+from gateway.delivery.lane import Job
+from gateway.delivery.record import Attempt
+from gateway.domain.events import BatchEnded
+from gateway.errors import SpoolError
+from providers.contract.batch import Batch
+from providers.contract.outcome import DeliveryReport, DeliveryRequest, all_same
+from providers.contract.provider import BulkProvider
+
+log = structlog.get_logger("gateway.delivery")
+
+# From here on, taking letters apart holds the others up for longer than a thread costs.
+_LARGE_OCTETS = 256 << 10
+
+Place = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchMaker:
+    """
+    Makes attempts of several letters at once, for the lanes of bulk providers.
+
+    Attributes:
+        attempts: Begins and ends the attempt of each letter.
+    """
+
+    attempts: AttemptMaker
+
+    async def __call__(
+        self,
+        jobs: Sequence[Job],
+        provider: BulkProvider,
+        connections: asyncio.Semaphore,
+        place: Place,
+    ) -> None:
+        """
+        Make the attempts of these jobs, in as few calls as the provider can make of them.
+
+        Args:
+            jobs: What was gathered; one recipient each.
+            provider: Whose lane it is. It has been given a place in its pace for the first call.
+            connections: One is held for each call while the provider has it.
+            place: Takes a place in the pace for each further call.
+
+        Never raises but for cancellation, and then what was under way is recorded as uncertain.
+        """
+        found = await asyncio.gather(*(self.attempts.attempts(job, provider) for job in jobs))
+        attempts = {_lease(attempt.request()): attempt for some in found for attempt in some}
+        requests = [attempt.request() for attempt in attempts.values()]
+        batches = await _batches(provider, requests) if requests else ()
+        async with asyncio.TaskGroup() as calls:
+            for number, batch in enumerate(batches):
+                mine = [attempts[_lease(request)] for request in batch.requests]
+                turn = place if number else _taken
+                calls.create_task(self._make(batch, mine, provider, connections, turn))
+
+    async def _make(
+        self,
+        batch: Batch,
+        attempts: Sequence[Attempt],
+        provider: BulkProvider,
+        connections: asyncio.Semaphore,
+        place: Place,
+    ) -> None:
+        begun: list[Attempt] | None = None
+        try:
+            async with connections:
+                await place()
+                begun = await self._begin(attempts)
+                if len(begun) < len(attempts):  # the others are not ours any more
+                    reports = await self._deliver_left(begun, provider, place)
+                else:
+                    reports = await self._deliver(batch, provider)
+        except asyncio.CancelledError:
+            # What may have reached the provider is recorded before the stop goes on.
+            ending = self._give_back(attempts) if begun is None else self._cut_short(begun)
+            await asyncio.shield(asyncio.ensure_future(ending))
+            raise
+        await self._end(begun, reports)
+
+    async def _begin(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Record all starts, which the spool does in one commit or a few; those still ours."""
+        begun = await asyncio.gather(*map(self.attempts.begin, attempts))
+        return [attempt for attempt in begun if attempt is not None]
+
+    async def _deliver(self, batch: Batch, provider: BulkProvider) -> list[DeliveryReport]:
+        """A report for each letter of the batch, whatever the adapter does."""
+        reports: Sequence[DeliveryReport] = ()
+        deadline = self.attempts.deadline(provider.name)
+        try:
+            reports = await provider.deliver_many(batch, deadline=deadline)
+        except Exception:
+            log.exception("adapter_bug", provider=provider.name, letters=len(batch.requests))
+        self.attempts.emit(
+            BatchEnded(self.attempts.clock.now(), provider.name, len(batch.requests))
+        )
+        missing = batch.requests[len(reports) :]
+        return [*reports, *(all_same(request, UNFORESEEN) for request in missing)]
+
+    async def _deliver_left(
+        self, attempts: Sequence[Attempt], provider: BulkProvider, place: Place
+    ) -> list[DeliveryReport]:
+        """The same for what is left of a batch, put together anew."""
+        requests = [attempt.request() for attempt in attempts]
+        reports: dict[tuple[str, int], DeliveryReport] = {}
+        for number, batch in enumerate(await _batches(provider, requests) if requests else ()):
+            if number:
+                await place()
+            told = await self._deliver(batch, provider)
+            reports |= zip(map(_lease, batch.requests), told, strict=False)
+        return [reports[_lease(request)] for request in requests]
+
+    async def _end(self, attempts: Sequence[Attempt], reports: Sequence[DeliveryReport]) -> None:
+        await asyncio.gather(*map(self.attempts.end, attempts, reports))
+
+    async def _cut_short(self, attempts: Sequence[Attempt]) -> None:
+        await self._end(attempts, [all_same(a.request(), CUT_SHORT) for a in attempts])
+
+    async def _give_back(self, attempts: Sequence[Attempt]) -> None:
+        """Nothing was begun: whoever claims them next may have them at once."""
+        leases = [lease for attempt in attempts for lease in attempt.job.leases]
+        try:
+            await self.attempts.spool.give_back(leases)
+        except SpoolError as error:
+            # They lapse by themselves.
+            log.warning("leases_not_given_back", reason=error.reason)
+
+
+async def _batches(
+    provider: BulkProvider, requests: Sequence[DeliveryRequest]
+) -> tuple[Batch, ...]:
+    """What the provider puts together; each letter alone where that goes wrong."""
+    if len(requests) == 1:
+        return (Batch((requests[0],)),)
+    try:
+        if sum(request.message.size for request in requests) < _LARGE_OCTETS:
+            batches = provider.batches(requests)
+        else:
+            batches = await asyncio.to_thread(provider.batches, requests)
+    except Exception:
+        log.exception("adapter_bug", provider=provider.name, letters=len(requests))
+        batches = ()
+    if sorted(_lease(r) for batch in batches for r in batch.requests) == sorted(
+        map(_lease, requests)
+    ):
+        return batches
+    log.error("adapter_bug", provider=provider.name, letters=len(requests))
+    return tuple(Batch((request,)) for request in requests)
+
+
+def _lease(request: DeliveryRequest) -> tuple[str, int]:
+    return request.queue_id, request.envelope.recipients[0].key
+
+
+async def _taken() -> None:
+    """The lane has taken this place."""

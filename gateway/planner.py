@@ -9,7 +9,7 @@ Sits under `ingress` and `delivery`, which both need the answer; `domain.routing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from gateway.domain.instructions import (
@@ -18,6 +18,7 @@ from gateway.domain.instructions import (
     Vocabulary,
     scheduled,
 )
+from gateway.domain.pauses import NO_PAUSES, Pauses
 from gateway.domain.routing import Plan, Route, RouteFacts, Schedule, choose_route, plan
 from providers.contract.address import Address
 from providers.contract.capabilities import ProviderCapabilities
@@ -30,15 +31,16 @@ from providers.mime import decode_field, find_field, header_block, needs_from, r
 @dataclass(slots=True)
 class Planner:
     """
-    Routes in order, and the capabilities of every configured provider by name.
+    Routes in order, the capabilities of every configured provider by name, and what is paused.
 
-    One value for the whole gateway; `reconfigure` changes what all its users plan by. `away` names
-    providers that are given no letters at the moment; `delivery` keeps it.
+    One value for the whole gateway; `reconfigure` and `pause` change what all its users plan by.
+    `away` names providers that are given no letters at the moment; `delivery` keeps it.
     """
 
     routes: tuple[Route, ...]
     capabilities: Mapping[str, ProviderCapabilities]
     away: frozenset[str] = frozenset()
+    pauses: Pauses = NO_PAUSES
 
     def reconfigure(
         self, routes: tuple[Route, ...], capabilities: Mapping[str, ProviderCapabilities]
@@ -46,6 +48,10 @@ class Planner:
         """From now on plan by these."""
         self.routes = routes
         self.capabilities = capabilities
+
+    def pause(self, pauses: Pauses) -> None:
+        """From now on plan by these pauses."""
+        self.pauses = pauses
 
     def vocabulary(self, ahead: timedelta) -> Vocabulary:
         """What clients' instructions may speak of; no moment further ahead than this."""
@@ -95,7 +101,13 @@ class Planner:
         route = self._route(facts, instructions)
         if route is None:
             return None
-        options, send_at = instructions.options, instructions.send_at
+        made = self._plan(route, message, excluded, instructions)
+        return replace(made, pauses=self.pauses) if self.pauses else made
+
+    def _plan(
+        self, route: Route, message: Message, excluded: Iterable[str], instructions: Instructions
+    ) -> Plan:
+        needs, options, send_at = message.needs, instructions.options, instructions.send_at
         if send_at is not None and route.schedule is Schedule.PROVIDER:
             kept_there = scheduled(options, send_at)
             with_time = plan(route, self.capabilities, needs, excluded, kept_there, away=self.away)

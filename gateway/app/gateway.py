@@ -65,6 +65,7 @@ class Gateway:
             listeners=[listener.name for listener in settings.smtp.listeners],
             reply_reasons=replies.REASONS,
         )
+        self.metrics.add_routes(route.name for route in settings.effective_routes())
         self._providers: dict[str, Provider] = {}
         self.smtp_ports: dict[str, int] = {}
         self.http_port = 0
@@ -147,6 +148,7 @@ class Gateway:
         self._providers = build_providers(settings, kept)
         self._settings = settings
         self.metrics.add_providers({n: given.kind for n, given in settings.providers.items()})
+        self.metrics.add_routes(route.name for route in settings.effective_routes())
         self._planner.reconfigure(settings.effective_routes(), self._capabilities())
         self._reporter.reconfigure(report_rules(settings))
         await self._dispatcher.reconfigure(

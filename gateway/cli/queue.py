@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import typer
 from gateway.cli.output import (
     ConfigOption,
     JsonOption,
+    fail,
     moment,
     print_json,
     print_line,
@@ -20,15 +22,18 @@ from gateway.cli.output import (
     span,
 )
 from gateway.domain.lifecycle import State
+from gateway.domain.pauses import Pause, PauseKind
 from gateway.spool.protocol import AGE_STEPS_S, Filter, Listed, Spool, SpoolStats
-from providers.settings import parse_duration, render_duration
+from providers.settings import parse_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
 
-app = typer.Typer(help="The spool: list, show, retry, hold, release, remove, stats.")
+app = typer.Typer(
+    help="The spool: list, show, retry, hold, release, remove, stats; pause and resume."
+)
 
 _WAITING_STATES = frozenset({State.WAITING, State.SENDING, State.UNCERTAIN, State.HELD})
 
@@ -97,9 +102,15 @@ def _listed(row: Listed, now: datetime) -> tuple[str, ...]:
         row.state.value,
         row.provider,
         str(row.attempts),
-        f"in {span(row.due_at - now)}" if row.due_at else "",
+        _due(row, now),
         f"{row.status} {row.diagnostic}".strip(),
     )
+
+
+def _due(row: Listed, now: datetime) -> str:
+    if row.due_at is not None:
+        return f"in {span(row.due_at - now)}"
+    return "paused" if row.state is State.WAITING else ""
 
 
 @app.command()
@@ -135,21 +146,26 @@ def show(
 
 @app.command()
 def stats(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Age by provider, states, and whether the ledger balances."""
+    """Age by provider and state, as qshape has it; what is paused; whether the ledger balances."""
     now = datetime.now(UTC)
     found = _with_spool(config, lambda spool: spool.stats(now))
     if as_json:
         print_json(_stats_document(found))
         return
-    steps = [f"<{render_duration(timedelta(seconds=step))}" for step in AGE_STEPS_S]
+    steps = [f"{step // 60}m" for step in AGE_STEPS_S]
     print_table(
-        ("provider", *steps, "older", "oldest due since"),
+        ("provider", "state", "all", *steps, f"{steps[-1]}+", "overdue"),
         [
-            (name, *map(str, ages), _overdue(found, name, now))
-            for name, ages in sorted(found.ages.items())
+            (provider, state.value, str(sum(ages)), *map(str, ages), _overdue(found, provider, now))
+            for (provider, state), ages in sorted(found.ages.items())
         ],
     )
     print_line()
+    for pause in found.pauses:
+        reason = f": {pause.reason}" if pause.reason else ""
+        print_line(f"{pause.kind} {pause.name} is paused since {moment(pause.since)}{reason}")
+    if found.pauses:
+        print_line()
     counts = _counts(found)
     print_table(("state", "recipients"), [(s.value, str(n)) for s, n in counts.items()])
     print_line()
@@ -184,9 +200,58 @@ def _stats_document(found: SpoolStats) -> dict[str, object]:
         ],
         "oldest_due": dict(found.oldest_due),
         "age_steps_s": list(AGE_STEPS_S),
-        "ages": {provider: list(ages) for provider, ages in found.ages.items()},
+        "ages": [
+            {"provider": provider, "state": state.value, "recipients": list(ages)}
+            for (provider, state), ages in sorted(found.ages.items())
+        ],
+        "pauses": list(found.pauses),
         "octets": found.octets,
     }
+
+
+ProviderName = Annotated[str, typer.Option("--provider", help="The provider.")]
+RouteName = Annotated[str, typer.Option("--route", help="The route.")]
+
+
+@app.command()
+def pause(
+    config: ConfigOption = None,
+    provider: ProviderName = "",
+    route: RouteName = "",
+    reason: Annotated[str, typer.Option(help="Why, for those who look.")] = "",
+) -> None:
+    """Give a provider nothing, or let a route's letters wait, until resumed."""
+    kind, name = _pausable(provider, route)
+    _check_known(config, kind, name)
+    wanted = Pause(kind, name, datetime.now(UTC), " ".join(reason.split()))
+    new = _with_spool(config, lambda spool: spool.pause(wanted))
+    print_line(f"{kind} {name} is paused" if new else f"{kind} {name} was paused before")
+
+
+@app.command()
+def resume(config: ConfigOption = None, provider: ProviderName = "", route: RouteName = "") -> None:
+    """Let a paused provider or route go on; what waits for it is due at once."""
+    kind, name = _pausable(provider, route)
+    if not _with_spool(config, lambda spool: spool.resume(kind, name)):
+        fail(f"{kind} {name} is not paused", os.EX_NOINPUT)
+    print_line(f"{kind} {name} goes on")
+
+
+def _pausable(provider: str, route: str) -> tuple[PauseKind, str]:
+    if bool(provider) == bool(route):
+        raise typer.BadParameter("name either a provider or a route")
+    return (PauseKind.PROVIDER, provider) if provider else (PauseKind.ROUTE, route)
+
+
+def _check_known(config: Path | None, kind: PauseKind, name: str) -> None:
+    """A name that is misspelt must not look like a pause."""
+    from gateway.config import load
+
+    settings = load(config)
+    routes = (route.name for route in settings.effective_routes())
+    known = tuple(settings.providers if kind is PauseKind.PROVIDER else routes)
+    if name not in known:
+        raise typer.BadParameter(f"no {kind} is called {name}; there are: {', '.join(known)}")
 
 
 def _change(name: str, told: str, text: str) -> None:

@@ -32,6 +32,7 @@ from gateway.planner import Planner, parsed_message
 from gateway.spool.protocol import (
     Change,
     NewLetter,
+    QueuedMessage,
     QueuedRecipient,
     Spool,
 )
@@ -163,6 +164,25 @@ class AttemptMaker:
         """Monotonic seconds until which an attempt that begins now may take."""
         # A provider that a reload took away may still have an attempt to make.
         return self.clock.monotonic() + self.timeouts.get(provider, _LAST_ATTEMPT_S)
+
+    async def put_off(self, letter: QueuedMessage) -> tuple[QueuedRecipient, ...]:
+        """
+        Record what a pause, or a change of configuration, makes of leased recipients.
+
+        Returns:
+            Those that are to be tried all the same. The content is not kept in memory.
+        """
+        job = Job(LetterInHand(letter, self.clock.now()), letter.recipients)
+        try:
+            content = await self.spool.content(letter.queue_id)
+        except UnknownQueueId:
+            return ()  # removed by hand
+        except SpoolError as error:
+            log.warning("content_unreadable", queue_id=letter.queue_id, reason=error.reason)
+            return ()  # as in an attempt: the leases lapse by themselves
+        message = parsed_message(content, envelope_of(letter, letter.recipients))
+        ready = await self._sort_out(job, message)
+        return tuple(queued for _, recipients in ready for queued in recipients)
 
     async def _message(self, in_hand: LetterInHand, provider: Provider) -> Message:
         """The letter, loaded once for all its jobs, with as many of its needs as this one takes."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -21,6 +21,7 @@ from gateway.delivery.lane import Job, Lane, LetterInHand
 from gateway.delivery.reporter import Reporter
 from gateway.delivery.verdicts import Verdict
 from gateway.domain.events import AttemptCutShort, Emit, LetterCorrupt
+from gateway.domain.pauses import pauses_from
 from gateway.domain.retry import RetrySchedule
 from gateway.errors import SpoolError
 from gateway.planner import Planner
@@ -34,6 +35,11 @@ log = structlog.get_logger("gateway.delivery")
 _LOOK_AGAIN_S = 1.0  # what other processes change in the spool is seen within this time
 _STRAYS_EVERY_S = 5.0
 _STRAYS_AT_ONCE = 100
+_ROUSE_LOOKS = 3
+"""
+After a pause has ended, letters are woken at so many looks: another gateway that has not seen it
+yet, or a record on its way, may still put one off.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +94,14 @@ class Dispatcher:
         limits: DispatcherLimits,
     ) -> None:
         self._spool = spool
+        self._planner = planner
         self._clock = clock
         self._emit = emit
         self._throttled = throttled
         self._limits = limits
         self._hand_off_octets = 0
         self._stopping = False
+        self._rouse = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._attempt = AttemptMaker(
             spool=spool,
@@ -124,6 +132,7 @@ class Dispatcher:
         lanes = [self._lanes.get(name) for name in providers]
         if (
             self._stopping
+            or self._planner.pauses  # a claimed letter is looked at for them, a fresh one is not
             or self._hand_off_octets + octets > self._limits.hand_off_octets
             or not all(lane is not None and lane.takes_fresh for lane in lanes)
         ):
@@ -158,10 +167,16 @@ class Dispatcher:
         self._attempt.verdicts.end()
 
     async def start(self) -> None:
-        """Start the workers, the feeders and the renewal of leases."""
+        """Start the workers, the feeders and the renewal of leases; pauses are known before."""
+        await self._look_at_pauses()
+        self._rouse = _ROUSE_LOOKS  # a former life may have ended between a pause's end and that
         for lane in self._lanes.values():
             self._open(lane)
-        for coroutine, name in ((self._renew(), "lease renewal"), (self._adopt_strays(), "strays")):
+        for coroutine, name in (
+            (self._renew(), "lease renewal"),
+            (self._adopt_strays(), "strays"),
+            (self._watch_pauses(), "pauses"),
+        ):
             self._tasks.append(asyncio.create_task(coroutine, name=name))
 
     async def reconfigure(
@@ -260,10 +275,19 @@ class Dispatcher:
                 claimed = await self._claim(lane, room)
                 self._tell(claimed)
                 for letter in claimed.letters:
-                    self._add(LetterInHand(letter, self._clock.now()))
+                    await self._take(lane, letter)
                 lane.more_waits = _may_be_more(claimed, room)
             if not (lane.more_waits and lane.has_room):
                 await self._wait(lane)
+
+    async def _take(self, lane: Lane, letter: QueuedMessage) -> None:
+        """Put a claimed letter into the window, but for what a pause keeps back."""
+        # Here and not in the lane: what waits for a pause to end must not use up the account's
+        # pace.
+        if self._planner.pauses.concern(lane.name):
+            letter = replace(letter, recipients=await self._attempt.put_off(letter))
+        if letter.recipients:
+            self._add(LetterInHand(letter, self._clock.now()))
 
     async def _claim(self, lane: Lane, limit: int) -> Claimed:
         try:
@@ -314,6 +338,49 @@ class Dispatcher:
                     await self._spool.renew(leases, self._clock.now())
                 except SpoolError as error:
                     log.warning("leases_not_renewed", reason=error.reason)
+
+    async def _watch_pauses(self) -> None:
+        while True:
+            await self._clock.sleep(_LOOK_AGAIN_S)
+            await self._look_at_pauses()
+            if self._rouse:
+                await self._wake_sleepers()
+
+    async def _look_at_pauses(self) -> None:
+        """Go by the pauses as the spool has them now, whoever made or ended them."""
+        try:
+            found = await self._spool.pauses()
+        except SpoolError as error:
+            log.warning("pauses_unknown", reason=error.reason)
+            return
+        before, pauses = self._planner.pauses, pauses_from(found)
+        if pauses == before:
+            return
+        self._planner.pause(pauses)
+        if pauses.ended_since(before):
+            self._rouse = _ROUSE_LOOKS
+        providers, routes = sorted(pauses.providers), sorted(pauses.routes)
+        log.warning("pauses_changed", providers=providers, routes=routes)
+        # What had not begun is claimed again, and looked at then.
+        await self._give_back([job for lane in self._lanes.values() for job in lane.take_back()])
+        self._expect_everywhere()
+
+    async def _wake_sleepers(self) -> None:
+        """Make due what waits for the end of a pause; what another pause keeps back waits again."""
+        try:
+            woken = await self._spool.wake(self._clock.now(), self._planner.pauses.providers)
+        except SpoolError as error:
+            log.warning("not_woken", reason=error.reason)
+            return
+        self._rouse -= 1
+        if woken:
+            log.info("woken", recipients=woken)
+            self._expect_everywhere()
+
+    def _expect_everywhere(self) -> None:
+        now = self._clock.now()
+        for lane in self._lanes.values():
+            lane.expect(now)
 
     async def _adopt_strays(self) -> None:
         """Letters of a provider that is configured no more are taken over by the first lane."""

@@ -7,12 +7,14 @@ Pure. Sits on `lifecycle`, `retry` and `routing`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gateway.domain.lifecycle import State
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import OnThrottled, OnUncertain, Plan
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
+
+_LOOK_AGAIN = timedelta(minutes=1)
 
 EXPIRED_STATUS = "5.4.7"  # RFC 3463 X.4.7: delivery time expired, told as a permanent failure
 
@@ -24,7 +26,8 @@ class Disposition:
 
     Attributes:
         state: Where it goes.
-        due_at: When it needs attention next; `None` where it needs none, or a person's.
+        due_at: When it needs attention next; `None` where it needs none, or a person's, or when
+            it waits for the end of a pause.
         provider: Who has it next, or had it last where it is settled.
         excluded: Who has found out that they cannot carry it.
         status: Enhanced status code to report.
@@ -113,14 +116,35 @@ def redirect(
         # Tried again by hand, or whoever could have kept it is gone.
         early = Disposition(state, send_at, plan.candidates[0], excluded, "")
         return early, f"kept until {send_at.isoformat(timespec='seconds')}, as its client asked"
-    first = plan.candidates[0]
+    if plan.route.name in plan.pauses.routes:
+        return _put_off(state, provider, excluded, now), f"waits: route {plan.route.name} is paused"
+    first = plan.first or plan.candidates[0]
     moved = Disposition(State.WAITING, now, first, excluded, "")
     if provider not in plan.candidates:
         return moved, f"moved from {provider} to {first} as the configuration stands now"
+    if provider in plan.pauses.providers:
+        return _while_paused(state, provider, excluded, plan, now)
     # Who may have accepted it is waited for: another would send a second copy.
     if provider in plan.away and first not in plan.away and state is not State.UNCERTAIN:
         return moved, f"moved from {provider}, which is given no letters now, to {first}"
     return None
+
+
+def _while_paused(
+    state: State, provider: str, excluded: tuple[str, ...], plan: Plan, now: datetime
+) -> tuple[Disposition, str]:
+    following = plan.instead_of(provider)
+    fails_over = plan.route.on_throttled is OnThrottled.FAIL_OVER and state is State.WAITING
+    if fails_over and following is not None:
+        moved = Disposition(State.WAITING, now, following, excluded, "")
+        return moved, f"moved from {provider}, which is paused, to {following}"
+    return _put_off(state, provider, excluded, now), f"waits: provider {provider} is paused"
+
+
+def _put_off(state: State, provider: str, excluded: tuple[str, ...], now: datetime) -> Disposition:
+    # Who is uncertain and due at no moment is left to a person; that is not what a pause means.
+    due_at = now + _LOOK_AGAIN if state is State.UNCERTAIN else None
+    return Disposition(state, due_at, provider, excluded, "")
 
 
 def _uncertain(
@@ -177,7 +201,7 @@ def _again(
     ):
         following, fallback = None, facts.provider
     else:
-        fallback = plan.candidates[0] if plan.candidates else facts.provider
+        fallback = plan.first or facts.provider
     if following is not None:
         return Disposition(State.WAITING, now, following, excluded, outcome.status)
     return Disposition(State.WAITING, later, fallback, excluded, outcome.status)

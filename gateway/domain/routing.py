@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from gateway.domain.pauses import NO_PAUSES, Pauses
 from providers.contract.address import Address
 from providers.contract.capabilities import Part, ProviderCapabilities, Shortfall
 from providers.contract.message import Needs
@@ -182,7 +183,7 @@ class Plan:
     `passed_over` tells of each provider left out, what it would have lost of what is guarded;
     `losses` of each candidate, what it loses with the route's consent. `options` are the client's
     wishes as they stand on this route. `away` names candidates that are given no letters at the
-    moment; they stand last.
+    moment; they stand last. `pauses` may name candidates, which keep their place, or the route.
     """
 
     route: Route
@@ -191,13 +192,27 @@ class Plan:
     losses: Mapping[str, tuple[Shortfall, ...]]
     options: SendOptions = NO_OPTIONS
     away: frozenset[str] = frozenset()
+    pauses: Pauses = NO_PAUSES
+
+    @property
+    def first(self) -> str | None:
+        """Who a round begins with: a candidate that is not paused, where there is one."""
+        return next(iter((*self._at_work(self.candidates), *self.candidates)), None)
 
     def next_after(self, provider: str) -> str | None:
-        """The next candidate of this round; `None` when the round is over."""
+        """The next candidate of this round that is not paused; `None` when the round is over."""
         if provider not in self.candidates:
-            return self.candidates[0] if self.candidates else None
-        following = self.candidates[self.candidates.index(provider) + 1 :]
+            return self.first
+        following = self._at_work(self.candidates[self.candidates.index(provider) + 1 :])
         return following[0] if following and following[0] not in self.away else None
+
+    def instead_of(self, provider: str) -> str | None:
+        """Who has it in place of a paused provider: who follows it, or anybody not paused."""
+        return self.next_after(provider) or next(iter(self._at_work(self.candidates)), None)
+
+    def _at_work(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        paused = self.pauses.providers
+        return tuple(name for name in names if name not in paused) if paused else names
 
 
 def _matches(value: str | None, patterns: tuple[str, ...]) -> bool:

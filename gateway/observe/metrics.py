@@ -30,6 +30,7 @@ from gateway.domain.events import (
 from gateway.domain.health import CircuitState
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action, Result
+from gateway.domain.pauses import PauseKind
 from gateway.spool.protocol import SpoolStats
 from providers.contract.capabilities import Part
 from providers.contract.outcome import Kind
@@ -64,6 +65,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._providers: set[str] = set()
+        self._pausable: set[tuple[PauseKind, str]] = set()
         self._front_door(tuple(listeners), tuple(reply_reasons))
         self._spool()
         self._delivery()
@@ -104,6 +106,9 @@ class Metrics:
             "oldest_due_seconds",
             "How long the longest overdue recipient has waited untouched; 0 when none has.",
             ("provider",),
+        )
+        self.paused = self._gauge(
+            "paused", "1 while a provider or a route is paused by hand.", ("kind", "name")
         )
         self.spool_bytes = self._gauge("spool_bytes", "What the spool takes on disk.")
         self.spool_free_bytes = self._gauge(
@@ -180,6 +185,7 @@ class Metrics:
     def add_providers(self, providers: Mapping[str, str]) -> None:
         """Show all series of these providers, kind by name, from now on."""
         self._providers |= set(providers)
+        self._show_pausable(PauseKind.PROVIDER, providers)
         for provider, kind in providers.items():
             self.provider_info.labels(provider, kind).set(1)
             for outcome in Kind:
@@ -197,6 +203,15 @@ class Metrics:
                 self.circuit,
             ):
                 metric.labels(provider)
+
+    def add_routes(self, routes: Iterable[str]) -> None:
+        """Show all series of these routes from now on."""
+        self._show_pausable(PauseKind.ROUTE, routes)
+
+    def _show_pausable(self, kind: PauseKind, names: Iterable[str]) -> None:
+        for name in names:
+            self._pausable.add((kind, name))
+            self.paused.labels(kind.value, name)
 
     def see(self, event: Event) -> None:
         """Count one event."""
@@ -252,6 +267,9 @@ class Metrics:
         for provider in self._providers:
             since = stats.oldest_due.get(provider)
             self.oldest_due.labels(provider).set(max(0.0, _seconds(since, now)) if since else 0.0)
+        paused = {(pause.kind, pause.name) for pause in stats.pauses}
+        for key in self._pausable:
+            self.paused.labels(key[0].value, key[1]).set(key in paused)
         self.spool_bytes.set(stats.octets)
 
     def render(self) -> bytes:

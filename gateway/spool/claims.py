@@ -91,7 +91,7 @@ class Claims:
     def _claim(self, tx: Transaction, wanted: Wanted) -> Claimed:
         providers: Iterable[str] = wanted.providers
         if wanted.strays:
-            providers = [name for name in _active_providers(tx) if name not in wanted.providers]
+            providers = [name for name in active_providers(tx) if name not in wanted.providers]
         rows: list[AnyRow] = []
         for provider in providers:
             room = wanted.limit - len(rows)
@@ -207,7 +207,7 @@ def _due(tx: Transaction, provider: str, now: datetime, limit: int) -> Sequence[
     return tx.connection.execute(query).all()
 
 
-def _active_providers(tx: Transaction) -> list[str]:
+def active_providers(tx: Transaction) -> list[str]:
     """Who has unsettled recipients: one step in the index for each, however many those are."""
     names: list[str] = []
     last = ""

@@ -18,6 +18,7 @@ from sqlalchemy import select, update
 from gateway.domain.lifecycle import SETTLED, State, may_follow
 from gateway.spool.protocol import AttemptStart, Change, NewLetter
 from gateway.spool.rows import (
+    NEVER_US,
     Values,
     attempt_values,
     joined,
@@ -242,7 +243,7 @@ class Passage:
             int(settled),
             change.provider,
             joined(change.excluded),
-            None if change.due_at is None else micros_from_moment(change.due_at),
+            _due_micros(change),
             change.status,
             change.diagnostic,
             change.provider_message_id,
@@ -262,6 +263,12 @@ class Passage:
             None if ended is None else attempt_values(number, key, change.attempts, ended),
             [(number, micros_from_moment(at), key, line) for line in change.notes],
         )
+
+
+def _due_micros(change: Change) -> int | None:
+    if change.due_at is not None:
+        return micros_from_moment(change.due_at)
+    return NEVER_US if change.after is State.WAITING else None
 
 
 def _by_call(lengths: Sequence[int], lost: Mapping[int, int]) -> Sequence[frozenset[int]]:

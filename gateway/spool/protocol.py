@@ -14,6 +14,7 @@ from typing import Protocol
 
 from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
+from gateway.domain.pauses import Pause, PauseKind
 from providers.contract.address import Address
 from providers.contract.envelope import BodyType, Envelope, Recipient, Ret
 from providers.contract.outcome import DeliveryOutcome
@@ -126,7 +127,8 @@ class Change:
         attempts: How many were made, the ended one counted: the fence against an older holder.
         before: The state it leaves.
         after: The state it reaches, one that the transition table allows.
-        due_at: When it needs attention next; `None` where it needs none, or a person's.
+        due_at: When it needs attention next; `None` where it needs none, or a person's, or when
+            it waits for the end of a pause.
         provider: Who has it next, or had it last.
         excluded: Who cannot carry it.
         status: Enhanced status code, empty when there is none yet.
@@ -199,20 +201,23 @@ class SpoolStats:
         settled: Recipients ever settled, by state, purged ones too.
         active: Recipients not settled, by provider and state.
         oldest_due: By provider, the moment since when something due has waited untouched.
-        ages: By provider, unsettled recipients by age since arrival, in the steps of `AGE_STEPS`.
+        ages: By provider and state, unsettled recipients by age since arrival, in the steps of
+            `AGE_STEPS_S`.
         octets: What the store takes on disk, free pages left out.
+        pauses: By kind and name.
     """
 
     accepted: int
     settled: Mapping[State, int]
     active: Mapping[tuple[str, State], int]
     oldest_due: Mapping[str, datetime]
-    ages: Mapping[str, tuple[int, ...]]
+    ages: Mapping[tuple[str, State], tuple[int, ...]]
     octets: int
+    pauses: tuple[Pause, ...] = ()
 
 
-AGE_STEPS_S = (60, 300, 1800, 7200, 28800, 86400)
-"""Upper bounds of the age steps, in seconds; the last step is all that is older."""
+AGE_STEPS_S = tuple(300 << step for step in range(9))
+"""Upper bounds of the age steps, in seconds, as qshape's; the last step is all that is older."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,6 +488,30 @@ class Spool(Protocol):
 
     async def remove(self, wanted: Filter, now: datetime) -> int:
         """Take waiting, uncertain and held recipients out for good; returns how many."""
+        ...
+
+    async def pause(self, pause: Pause) -> bool:
+        """
+        Keep a pause until `resume`; whether it is new. One that is there gets the newer reason.
+
+        Every gateway on this spool sees it when it next asks for `pauses`.
+        """
+        ...
+
+    async def resume(self, kind: PauseKind, name: str) -> bool:
+        """End a pause; whether there was one. Gateways that see it call `wake`."""
+        ...
+
+    async def pauses(self) -> tuple[Pause, ...]:
+        """All pauses, by kind and name."""
+        ...
+
+    async def wake(self, now: datetime, spared: frozenset[str] = frozenset()) -> int:
+        """
+        Make due at once what waits for the end of a pause, whichever it was; how many.
+
+        Recipients of the providers in `spared`, which are paused still, sleep on.
+        """
         ...
 
     async def list(self, wanted: Filter, limit: int) -> tuple[Listed, ...]:

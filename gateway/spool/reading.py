@@ -29,6 +29,7 @@ from sqlalchemy import (
 from gateway.domain.lifecycle import SETTLED, State
 from gateway.domain.queue_id import first_number_at, number_from_queue_id, queue_id_from_number
 from gateway.errors import UnknownQueueId
+from gateway.spool.pausing import read_pauses
 from gateway.spool.protocol import AGE_STEPS_S, Filter, Listed, SpoolStats, Story, StoryLine
 from gateway.spool.rows import (
     AnyRow,
@@ -220,12 +221,12 @@ def read_stats(connection: Connection, now: datetime, octets: int) -> SpoolStats
     tallied = select(tally.c.name, func.sum(tally.c.n)).group_by(tally.c.name)
     sums = {name: int(number) for name, number in connection.execute(tallied)}
     active: dict[tuple[str, State], int] = {}
-    ages: dict[str, list[int]] = {}
+    ages: dict[tuple[str, State], list[int]] = {}
     oldest: dict[str, int] = {}
     for row in connection.execute(_active(now)):
         key = (row.provider, state_from_text(row.state))
         active[key] = active.get(key, 0) + row.number
-        ages.setdefault(row.provider, [0] * (len(AGE_STEPS_S) + 1))[row.step] += row.number
+        ages.setdefault(key, [0] * (len(AGE_STEPS_S) + 1))[row.step] += row.number
         if row.oldest is not None:
             oldest[row.provider] = min(row.oldest, oldest.get(row.provider, row.oldest))
     return SpoolStats(
@@ -233,8 +234,9 @@ def read_stats(connection: Connection, now: datetime, octets: int) -> SpoolStats
         settled={state: sums.get(state.value, 0) for state in SETTLED},
         active=active,
         oldest_due={provider: moment_from_micros(due) for provider, due in oldest.items()},
-        ages={provider: tuple(numbers) for provider, numbers in ages.items()},
+        ages={key: tuple(numbers) for key, numbers in ages.items()},
         octets=octets,
+        pauses=read_pauses(connection),
     )
 
 

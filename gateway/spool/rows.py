@@ -32,6 +32,9 @@ from providers.contract.envelope import BodyType, Notify, Recipient, Ret
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+NEVER_US = 250_000_000_000_000_000
+"""A moment that never comes (in the year 9892): who waits for it waits for a pause to end."""
+
 AnyRow = Row[*tuple[Any, ...]]
 """A row as a query gives it, read by the names of its columns."""
 
@@ -51,6 +54,11 @@ def micros_from_moment(moment: datetime) -> int:
 def moment_from_micros(micros: int) -> datetime:
     """An aware moment in UTC."""
     return _EPOCH + timedelta(microseconds=micros)
+
+
+def due_moment(micros: int | None) -> datetime | None:
+    """When a row is due; `None` where it waits for a person or for the end of a pause."""
+    return None if micros is None or micros >= NEVER_US else moment_from_micros(micros)
 
 
 def number_of(queue_id: str) -> int:
@@ -185,7 +193,7 @@ def listed_from_row(row: AnyRow) -> Listed:
         state=state_from_text(row.state),
         provider=row.provider,
         attempts=row.attempts,
-        due_at=None if row.due_at is None else moment_from_micros(row.due_at),
+        due_at=due_moment(row.due_at),
         status=row.status,
         diagnostic=row.diagnostic,
         provider_message_id=row.provider_message_id,

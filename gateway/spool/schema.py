@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION = "0002"
+VERSION = "0003"
 """The newest migration: what a store must be at to be used by this program."""
 
 VERSION_TABLE = "spool_version"
@@ -137,6 +137,16 @@ tally = Table(
     sqlite_with_rowid=False,
 )
 """Recipients ever admitted and ever settled, purged ones too; the sum over shards counts."""
+
+pause = Table(
+    "pause",
+    metadata,
+    Column("kind", Text, primary_key=True),  # provider, route
+    Column("name", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 ACCEPTED = "accepted"
 

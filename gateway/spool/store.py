@@ -2,8 +2,8 @@
 The spool on a SQL database: answers `protocol.Spool`.
 
 Writes go through the batcher, reads through a few threads of their own, and so nothing here blocks
-the event loop. What a write or a read does stands in `passage`, `claims`, `commands`, `signs` and
-`reading`; here they are put together, and large contents find their files.
+the event loop. What a write or a read does stands in `passage`, `claims`, `commands`, `pausing`,
+`signs` and `reading`; here they are put together, and large contents find their files.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from gateway.domain.lifecycle import SETTLED
+from gateway.domain.pauses import Pause, PauseKind
 from gateway.domain.queue_id import QueueIdSource
 from gateway.errors import SpoolIncompatible, SpoolInDoubt, SpoolUnavailable, UnknownQueueId
-from gateway.spool import commands, signs
+from gateway.spool import commands, pausing, signs
 from gateway.spool.batcher import MAX_WAITING_OCTETS, Batcher, OnCommit, OnHealth
 from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
 from gateway.spool.claims import Claims, Wanted
@@ -282,6 +283,25 @@ class SqlSpool:
     async def remove(self, wanted: Filter, now: datetime) -> int:
         """Take out for good."""
         return await self._by_hand(REMOVE, wanted, now)
+
+    async def pause(self, pause: Pause) -> bool:
+        """Keep a pause."""
+        return await self._batcher.submit(pausing.begin, pause)
+
+    async def resume(self, kind: PauseKind, name: str) -> bool:
+        """End a pause."""
+        return await self._batcher.submit(pausing.end, (kind, name))
+
+    async def pauses(self) -> tuple[Pause, ...]:
+        """All pauses."""
+        return await self._read(pausing.read_pauses)
+
+    async def wake(self, now: datetime, spared: frozenset[str] = frozenset()) -> int:
+        """Make due what waits for the end of a pause, some hundred at once."""
+        woken = 0
+        while number := await self._batcher.submit(pausing.wake, (now, spared)):
+            woken += number
+        return woken
 
     async def list(self, wanted: Filter, limit: int) -> tuple[Listed, ...]:
         """Recipients that the filter names."""

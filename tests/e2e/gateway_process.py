@@ -178,7 +178,7 @@ class GatewayProcess:
         async with httpx.AsyncClient(trust_env=False) as client:
             return await client.get(f"http://127.0.0.1:{self.http_port}{path}")
 
-    async def metric(self, name: str, **labels: str) -> float:
+    async def metric(self, name: str, /, **labels: str) -> float:
         """The value of one series."""
         text = (await self.get("/metrics")).text
         for family in text_string_to_metric_families(text):
@@ -186,6 +186,14 @@ class GatewayProcess:
                 if sample.name == name and sample.labels == labels:
                     return sample.value
         raise AssertionError(f"no series {name} {labels}")
+
+    async def wait_for_metric(
+        self, value: float, name: str, /, *, timeout_s: float = 30.0, **labels: str
+    ) -> None:
+        """Ask until a series has this value: the daemon looks at its spool once a second."""
+        async with asyncio.timeout(timeout_s):
+            while await self.metric(name, **labels) != value:  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(0.1)
 
 
 def environment() -> dict[str, str]:

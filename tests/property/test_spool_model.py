@@ -299,9 +299,7 @@ class SpoolMachine(RuleBasedStateMachine):
         assert stats.accepted == self.accepted
         assert {state: n for state, n in stats.settled.items() if n} == +self.settled
         assert stats.accepted == sum(stats.settled.values()) + sum(stats.active.values())
-        assert {p: sum(n) for p, n in stats.ages.items()} == {
-            p: n for p in PROVIDERS if (n := sum(active[p, state] for state in State))
-        }
+        assert {key: sum(numbers) for key, numbers in stats.ages.items()} == active
         late: dict[str, datetime] = {}
         for told in self.told.values():
             at = told.attention_at()

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.domain.disposition import AttemptFacts, Disposition, dispose, redirect
 from gateway.domain.lifecycle import State, may_follow
+from gateway.domain.pauses import Pauses
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import OnThrottled, OnUncertain, Plan, Route
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope, accepted
@@ -23,9 +24,12 @@ def a_plan(
     *candidates: str,
     on_uncertain: OnUncertain = OnUncertain.RETRY,
     on_throttled: OnThrottled = OnThrottled.WAIT,
+    paused: str = "",
+    paused_route: str = "",
 ) -> Plan:
     route = Route("r", NAMES, on_uncertain=on_uncertain, on_throttled=on_throttled)
-    return Plan(route, candidates, {}, {})
+    pauses = Pauses(frozenset(paused), frozenset({paused_route} - {""}))
+    return Plan(route, candidates, {}, {}, pauses=pauses)
 
 
 ALL = a_plan(*NAMES)
@@ -226,3 +230,53 @@ def test_where_all_are_away_nothing_moves() -> None:
     """It waits where it is."""
     plan = replace(ALL, away=frozenset(ALL.candidates))
     assert redirect(State.WAITING, ALL.candidates[0], (), plan, NOW) is None
+
+
+def test_what_a_paused_provider_has_next_waits_for_the_end_of_the_pause() -> None:
+    """Due at no moment, and still its own; an uncertain one is looked at again, not left alone."""
+    plan = a_plan(*NAMES, paused="a")
+    found = redirect(State.WAITING, "a", ("x",), plan, NOW)
+    assert found is not None
+    assert found[0] == Disposition(State.WAITING, None, "a", ("x",), "")
+    found = redirect(State.UNCERTAIN, "a", (), plan, NOW)
+    assert found is not None
+    assert found[0].state is State.UNCERTAIN
+    assert found[0].due_at is not None
+    assert found[0].due_at > NOW
+    assert redirect(State.WAITING, "b", (), plan, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("paused", "provider", "following"),
+    [("a", "a", "b"), ("ab", "a", "c"), ("c", "c", "a"), ("abc", "a", None)],
+)
+def test_a_route_that_fails_over_does_so_from_a_paused_provider(
+    paused: str, provider: str, following: str | None
+) -> None:
+    """To the next that is not paused, in the route's order; what is uncertain stays."""
+    plan = a_plan(*NAMES, on_throttled=OnThrottled.FAIL_OVER, paused=paused)
+    found = redirect(State.WAITING, provider, (), plan, NOW)
+    assert found is not None
+    due_at = None if following is None else NOW
+    assert found[0] == Disposition(State.WAITING, due_at, following or provider, (), "")
+    found = redirect(State.UNCERTAIN, provider, (), plan, NOW)
+    assert found is not None
+    assert (found[0].state, found[0].provider) == (State.UNCERTAIN, provider)
+
+
+def test_letters_of_a_paused_route_wait_whoever_could_carry_them() -> None:
+    """Its providers work on, for other routes."""
+    found = redirect(State.WAITING, "b", (), a_plan(*NAMES, paused_route="r"), NOW)
+    assert found is not None
+    assert found[0] == Disposition(State.WAITING, None, "b", (), "")
+    assert redirect(State.WAITING, "b", (), a_plan(*NAMES, paused_route="other"), NOW) is None
+
+
+def test_failover_passes_paused_providers_over() -> None:
+    """On every route; where nobody is left the round is over, and nothing is failed for it."""
+    down = put_off(Scope.PROVIDER, Cause.UNREACHABLE)
+    assert disposed(down, a_plan(*NAMES, paused="b")).provider == "c"
+    over = disposed(down, a_plan(*NAMES, paused="bc"))
+    assert (over.provider, over.due_at) == ("a", FIRST_WAIT)
+    kept = disposed(UNABLE, a_plan("a", "b", paused="b"))
+    assert (kept.state, kept.provider) == (State.WAITING, "b")

@@ -146,12 +146,15 @@ async def test_counts_by_provider_state_and_age(
     await spool.admit(held)
     await spool.hold(Filter(queue_id=held.queue_id), now)
     stats = await spool.stats(now)
-    assert stats.active == {("main", State.WAITING): 14, ("backup", State.HELD): 1}
-    assert stats.ages == {"main": (3, 2, 2, 2, 2, 2, 1), "backup": (1, 0, 0, 0, 0, 0, 0)}
-    assert stats.oldest_due == {"main": now - timedelta(seconds=86401)}
+    assert stats.active == {("main", State.WAITING): 20, ("backup", State.HELD): 1}
+    assert stats.ages == {
+        ("main", State.WAITING): (3, *(2,) * 8, 1),
+        ("backup", State.HELD): (1, *(0,) * 9),
+    }
+    assert stats.oldest_due == {"main": now - timedelta(seconds=76801)}
     claimed = await spool.claim("main", now, 1)
     assert len(claimed.letters) == 1
-    assert (await spool.stats(now)).oldest_due == {"main": now - timedelta(seconds=86400)}
+    assert (await spool.stats(now)).oldest_due == {"main": now - timedelta(seconds=76800)}
     assert (await spool.stats(now - timedelta(days=9))).oldest_due == {}
 
 

@@ -62,6 +62,8 @@ _INDISPENSABLE = frozenset(
 )
 _MAY_GO_WHEN_FAITHFUL = frozenset(
     {
+        Part.FROM,
+        Part.SUBJECT,
         Part.MESSAGE_ID,
         Part.DATE,
         Part.TRACE,

@@ -31,6 +31,8 @@ class Part(StrEnum):
     INLINE_PART = "inline_part"
     CALENDAR = "calendar"
     OTHER_PART = "other_part"
+    FROM = "from"  # of several senders all but one
+    SUBJECT = "subject"  # an empty one, where a platform demands some
     REPLY_TO = "reply_to"
     LIST_UNSUBSCRIBE = "list_unsubscribe"
     OTHER_RECIPIENTS = "other_recipients"
@@ -199,12 +201,18 @@ class ProviderCapabilities:
             yield Shortfall(Part.OTHER_PART, f"a part {content_type} cannot be carried")
 
     def _fields(self, needs: Needs) -> Iterator[Shortfall]:
+        if needs.senders > 1:
+            yield Shortfall(Part.FROM, f"From names {needs.senders} senders, and one can be given")
+        if not needs.subject:
+            yield Shortfall(Part.SUBJECT, "a letter without a subject cannot be sent")
         if needs.reply_to and not self.reply_to:
             yield Shortfall(Part.REPLY_TO, "Reply-To cannot be given")
         if needs.list_unsubscribe and not self.list_unsubscribe:
             yield Shortfall(Part.LIST_UNSUBSCRIBE, "the platform manages unsubscription itself")
         if needs.other_recipients and not self.other_recipients:
-            yield Shortfall(Part.OTHER_RECIPIENTS, "each letter shows its own recipient only")
+            yield Shortfall(
+                Part.OTHER_RECIPIENTS, "each letter shows its own recipient's address only"
+            )
         for name in sorted(needs.header_fields):
             if not self.passed_header_fields or name in self.dropped_header_fields:
                 part = _PART_OF_FIELD.get(name, Part.HEADER_FIELD)

@@ -30,10 +30,12 @@ class Needs:
         sealed: It is signed or encrypted (S/MIME, PGP/MIME): any change breaks it.
         other_parts: Content types that are neither body nor attachment (for example
             `text/x-amp-html`), sorted.
+        senders: How many mailboxes its From names; 1 where it names none.
+        subject: It has a subject that is not blank.
         reply_to: It has a Reply-To that differs from its From.
         list_unsubscribe: It has List-Unsubscribe.
-        other_recipients: Its To and Cc show addresses, and so a letter per recipient that shows
-            one address is not the same letter.
+        other_recipients: Its To and Cc show more than each recipient's own address, and so a
+            letter per recipient that shows one address is not the same letter.
         header_fields: Names, in lower case, of the further header fields, those of MIME and those
             named above left out.
         complete: The letter was parsed. When false, only the first four attributes are known,
@@ -52,6 +54,8 @@ class Needs:
     calendar: bool = False
     sealed: bool = False
     other_parts: tuple[str, ...] = ()
+    senders: int = 1
+    subject: bool = True
     reply_to: bool = False
     list_unsubscribe: bool = False
     other_recipients: bool = False

@@ -107,11 +107,12 @@ def compose(letter: ParsedLetter, reverse_path: Address | None) -> Composition |
     sender = _sender(letter.from_, reverse_path)
     if sender is None:
         return Shortfall(Part.HEADER_FIELD, "neither From nor the envelope names a sender")
-    subject = letter.subject
+    # That a subject is missing, or a sender too many, is among the letter's needs.
+    subject = letter.subject if letter.subject.strip() else NO_SUBJECT
     losses: tuple[Shortfall, ...] = ()
-    if not subject.strip():
-        subject = NO_SUBJECT
-        losses = (Shortfall(Part.HEADER_FIELD, f"an empty Subject went out as {NO_SUBJECT}"),)
+    if letter.from_ is None or sender.folded != _folded(letter.from_):
+        reason = "From names no address that can be given: the envelope's sender stands in"
+        losses = (Shortfall(Part.FROM, reason),)
     text, html = letter.text or "", letter.html or ""
     if not text.strip() and not html.strip():
         html = BLANK_HTML
@@ -128,6 +129,13 @@ def compose(letter: ParsedLetter, reverse_path: Address | None) -> Composition |
 
 def _obstacle(capabilities: ProviderCapabilities, needs: Needs) -> Shortfall | None:
     return next((s for s in capabilities.shortfalls(needs) if s.part in _FORBIDDING), None)
+
+
+def _folded(mailbox: Mailbox) -> str:
+    try:
+        return parse_address(mailbox.address).folded
+    except InvalidAddress:
+        return ""
 
 
 def _sender(mailbox: Mailbox | None, reverse_path: Address | None) -> Address | None:

@@ -30,6 +30,7 @@ class ParsedLetter:
     Attributes:
         subject: One line, decoded; empty without one.
         from_: The first mailbox of From; without one that of Sender; `None` without both.
+        other_senders: The further mailboxes of From.
         reply_to: The mailboxes of all Reply-To fields, decoded; `to` and `cc` likewise.
         text: The text/plain body with LF line ends; `None` when there is no such part.
         html: The text/html body, likewise.
@@ -59,6 +60,7 @@ class ParsedLetter:
     other_parts: tuple[str, ...]
     message_id: str
     header_fields: tuple[tuple[str, str], ...]
+    other_senders: tuple[Mailbox, ...] = ()
 
 
 def parse_letter(content: bytes) -> ParsedLetter:
@@ -95,6 +97,7 @@ def parse_letter(content: bytes) -> ParsedLetter:
         other_parts=tuple(sorted(roles.other_parts)),
         message_id=_message_id(raw.get("message-id", [b""])[0]),
         header_fields=tuple(further),
+        other_senders=_mailboxes(raw, "from")[1:],
     )
 
 

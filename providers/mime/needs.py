@@ -44,6 +44,8 @@ def needs_from_parsed(parsed: ParsedLetter, content: bytes, envelope: Envelope) 
         calendar=parsed.calendar is not None,
         sealed=parsed.sealed,
         other_parts=parsed.other_parts,
+        senders=1 + len(parsed.other_senders),
+        subject=bool(parsed.subject.strip()),
         reply_to=bool(reply_to) and reply_to != sender,
         list_unsubscribe="list-unsubscribe" in names,
         other_recipients=_shows_others(parsed, envelope),
@@ -78,11 +80,14 @@ def _needs_smtputf8(content: bytes, envelope: Envelope) -> bool:
 
 def _shows_others(parsed: ParsedLetter, envelope: Envelope) -> bool:
     """
-    Whether To and Cc show anything but each recipient's own address.
+    Whether To and Cc show anything but each recipient's own address, be it a name.
 
     A letter that shows nobody (`undisclosed-recipients:;`) may well show its recipient instead.
     """
-    shown = _folded((*parsed.to, *parsed.cc))
+    mailboxes = (*parsed.to, *parsed.cc)
+    if any(mailbox.display_name for mailbox in mailboxes):
+        return True
+    shown = _folded(mailboxes)
     own = {recipient.forward_path.folded for recipient in envelope.recipients}
     return bool(shown) and (len(shown) > 1 or shown != own)
 

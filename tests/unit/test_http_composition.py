@@ -20,7 +20,7 @@ from providers.http.composition import (
     prepare,
 )
 from providers.http.exchange import HttpRequest
-from providers.mime import parse_letter, raw_needs_from
+from providers.mime import needs_from, parse_letter, raw_needs_from
 from tests.support.builders import File, a_message, a_request, an_envelope
 
 NEWS = parse_address("news@example.com")
@@ -48,8 +48,10 @@ class TestCompose:
 
     @pytest.mark.parametrize("sender", [b"", b"From: root\r\n", b"From: Shop <>\r\n"])
     def test_the_reverse_path_stands_in(self, sender: bytes) -> None:
-        """Where From names no usable address, the envelope does."""
-        assert composed(sender + b"Subject: s\r\n\r\nHi\r\n").from_email == "news@example.com"
+        """Where From names no usable address, the envelope does, and that is told."""
+        found = composed(sender + b"Subject: s\r\n\r\nHi\r\n")
+        assert found.from_email == "news@example.com"
+        assert [loss.part for loss in found.losses] == [Part.FROM]
 
     def test_nobody_sent_it(self) -> None:
         """Neither From nor envelope: it cannot be told from whom, and that is told."""
@@ -63,10 +65,14 @@ class TestCompose:
 
     @pytest.mark.parametrize("subject", [b"", b"Subject:\r\n", b"Subject: \t\r\n"])
     def test_no_subject(self, subject: bytes) -> None:
-        """Both APIs demand one: what goes instead is told as a loss."""
-        found = composed(b"From: a@example.com\r\n" + subject + b"\r\nHi\r\n")
+        """Both APIs demand one: that it is missing is known beforehand, and is not told twice."""
+        content = b"From: a@example.com\r\n" + subject + b"\r\nHi\r\n"
+        found = composed(content)
         assert found.subject == NO_SUBJECT
-        assert [loss.part for loss in found.losses] == [Part.HEADER_FIELD]
+        assert found.losses == ()
+        needs = needs_from(content, a_request().envelope)
+        told = [loss.part for loss in ProviderCapabilities().shortfalls(needs)]
+        assert told == [Part.SUBJECT]
 
     @pytest.mark.parametrize(("text", "html"), [("", None), ("\n \n", None), ("", "  ")])
     def test_no_body(self, text: str, html: str | None) -> None:

@@ -43,6 +43,9 @@ def decoded_parts(content: bytes) -> list[tuple[str, bytes | None]]:
 def test_letters_of_the_corpus_stay_what_they_are(path: Path, bodies: bool):
     """T26: every field, body and file decodes to what it was, and no line grows too long."""
     content = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if bodies and path.stem == "pgp-signed":
+        assert refused(content).part is Part.SEAL
+        return
     result = done(content, bodies=bodies)
     assert parse_letter(result.content) == parse_letter(content)
     assert result.losses == ()

@@ -35,6 +35,8 @@ def envelope(
         ("html-only", Needs(0, html=True)),
         ("empty-body", Needs(0)),
         ("no-body", Needs(0)),
+        ("several-senders", Needs(0, text=True, senders=3, header_fields=frozenset(("sender",)))),
+        ("no-subject", Needs(0, text=True, subject=False)),
         ("attachment-only", Needs(0, attachments=1, attachment_octets=26)),
         (
             "nested",
@@ -76,9 +78,10 @@ def test_needs_of_the_corpus(name: str, needs: Needs) -> None:
     ("to", "recipients", "shows_others"),
     [
         ("bob@example.com", ("bob@example.com",), False),
-        ("Bob <BOB@Example.COM>", ("bob@example.com",), False),
+        ("BOB@Example.COM", ("bob@example.com",), False),
+        ("Bob <bob@example.com>", ("bob@example.com",), True),
         ("bob@пример.example", ("bob@xn--e1afmkfd.example",), False),
-        ("bob@example.com, Bob <bob@example.com>", ("bob@example.com",), False),
+        ("bob@example.com, BOB@example.com", ("bob@example.com",), False),
         ("undisclosed-recipients:;", ("bob@example.com",), False),
         ("undisclosed-recipients:;", ("bob@example.com", "eve@example.com"), False),
         ("list@example.com", ("bob@example.com",), True),
@@ -91,7 +94,7 @@ def test_needs_of_the_corpus(name: str, needs: Needs) -> None:
 def test_other_recipients(
     name: str, to: str, recipients: tuple[str, ...], shows_others: bool
 ) -> None:
-    """T8: one letter each that shows one address is the same letter only for its own address."""
+    """T8: one letter each that shows one address is the same letter only for its bare address."""
     content = f"{name}: {to}\r\n\r\nHi\r\n".encode()
     assert needs_from(content, envelope(*recipients)).other_recipients is shows_others
 

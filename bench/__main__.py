@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import postfix, report, rounds, sampling
+from bench import postfix, report, rounds, sampling, sync
 from bench.child import ChildFailed
 from bench.relays import CHECKOUT, Relay, parse_relay
 from bench.workloads import WORKLOADS, Workload
@@ -33,12 +33,21 @@ Makers = dict[str, Callable[[], Relay]]
 def main() -> int:
     """Run it; 1 when a relay failed, lost a letter or sent one twice."""
     options = _options()
+    if options.sync:
+        with _workspace(options.folder) as folder:
+            costs = sync.measure(folder)
+        print(json.dumps(costs, indent=2) if options.json else "\n".join(sync.lines(costs)))
+        return 0
     without = "left out" if options.no_postfix else postfix.reason_without(options.folder)
     if without:
         _say(f"without Postfix ({without}): load and sink are the bench's own, and no ratios")
     makers = _makers(options.relay or ["mailquay", "postfix"], with_postfix=not without)
     with _workspace(options.folder) as folder:
         facts = report.machine(folder, without)
+        costs = sync.measure(folder)
+        facts |= dict(
+            zip(costs, (line.partition(": ")[2] for line in sync.lines(costs)), strict=True)
+        )
         try:
             results = uvloop.run(_run(options, makers, folder, own_tools=bool(without)))
         except asyncio.CancelledError:
@@ -77,6 +86,7 @@ def _options() -> argparse.Namespace:
         help="relays keep their files below it, so it must be on a disk (default: var)",
     )
     add("--profile", action="store_true", help="also where the time goes, by py-spy on the path")
+    add("--sync", action="store_true", help="only what a sync costs on the disk of the folder")
     add("--json", action="store_true", help="JSON, with every round")
     options = parser.parse_args()
     try:

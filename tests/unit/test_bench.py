@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from bench import sync
 from bench.rounds import Account
 from bench.sampling import summary
 from bench.sink import NUMBER_FIELD, OwnSink
@@ -115,3 +117,14 @@ def test_samples_are_charged_to_the_nearest_function_of_ours() -> None:
     assert "     75.0 %  take (gateway/ingress/intake.py" in lines
     assert "     25.0 %  spool" in lines
     assert not any("dumps" in line for line in lines)
+
+
+def test_cost_of_a_sync_is_measured_where_the_letters_lie(tmp_path: Path) -> None:
+    """Both calls have their figures, in an order that makes sense, and no file stays."""
+    costs = sync.measure(tmp_path)
+    assert list(costs) == ["fdatasync", "fsync"]
+    for figures in costs.values():
+        assert 0 < figures["p50 ms"] <= figures["p99 ms"]
+        assert figures["syncs/s"] > 0
+    assert [line.partition(":")[0] for line in sync.lines(costs)] == ["fdatasync", "fsync"]
+    assert list(tmp_path.iterdir()) == []

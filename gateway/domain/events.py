@@ -13,13 +13,18 @@ from datetime import datetime
 from gateway.domain.health import CircuitState
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action, Result
+from gateway.domain.repair import Repair
 from providers.contract.capabilities import Shortfall
 from providers.contract.outcome import DeliveryOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class LetterReceived:
-    """A letter is on disk and the client is told so. `reverse_path` is empty for the null one."""
+    """
+    A letter is on disk and the client is told so.
+
+    `reverse_path` is empty for the null one; `repairs` is what the client needed.
+    """
 
     at: datetime
     queue_id: str
@@ -29,6 +34,7 @@ class LetterReceived:
     recipients: int
     size: int
     message_id: str
+    repairs: tuple[Repair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

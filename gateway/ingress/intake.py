@@ -33,6 +33,7 @@ from gateway.planner import Planner
 from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient, Spool
 from providers.contract.clock import Clock
 from providers.contract.message import Message
+from providers.mime.rewrite import SealedPart
 
 log = structlog.get_logger("gateway.ingress")
 
@@ -132,10 +133,13 @@ class SpoolingIntake:
             return instructed
         submission, instructions = instructed
         queue_id = self.spool.new_queue_id(arrival)
-        content, message_id = trace.complete(
-            submission, queue_id=queue_id, hostname=self.hostname, now=arrival
-        )
-        message = self.planner.message(content, submission.envelope, instructions)
+        try:
+            completed = trace.complete(
+                submission, queue_id=queue_id, hostname=self.hostname, now=arrival
+            )
+        except SealedPart:
+            return replies.SEALED
+        message = self.planner.message(completed.content, submission.envelope, instructions)
         plans = self._plans(submission, message, instructions)
         if isinstance(plans, Reply):
             return plans
@@ -144,11 +148,12 @@ class SpoolingIntake:
         letter = NewLetter(
             queue_id=queue_id,
             envelope=submission.envelope,
-            content=content,
+            content=completed.content,
             arrival=arrival,
             listener=submission.listener,
             client=str(submission.client),
-            message_id=message_id,
+            message_id=completed.message_id,
+            repairs=completed.repairs,
             providers=providers,
             leased=not due_at and self.hand_off.reserve(set(providers), message.size),
             instructions=instructions,
@@ -254,4 +259,5 @@ def _received(letter: NewLetter) -> LetterReceived:
         recipients=len(letter.envelope.recipients),
         size=len(letter.content),
         message_id=letter.message_id,
+        repairs=letter.repairs,
     )

@@ -123,6 +123,13 @@ BAD_FORWARD_PATH = Reply(
 )
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors, closing", Reason.TOO_MANY_ERRORS)
 RELAY_DENIED = Reply(550, "5.7.1", "Relaying denied", Reason.RELAY_DENIED)
+# RFC 3463 3.7: conversion required, and prohibited.
+SEALED = Reply(
+    554,
+    "5.6.2",
+    "A signed part has lines over 998 octets or NUL, and must not be changed",
+    Reason.CANNOT_BE_CARRIED,
+)
 NO_ROUTE = Reply(554, "5.4.4", "No route takes this letter", Reason.NO_ROUTE)
 
 # What is our own trouble: temporary, always.

@@ -60,7 +60,6 @@ class Session(SMTP):
         self._chunks: ChunkReader | None = None
         self._held = 0
         self._no_memory = False
-        self._told_of_repairs = False
         self._out: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._farewell: Reply | None = None
@@ -265,15 +264,14 @@ class Session(SMTP):
 
     async def _take(self, envelope: Envelope, data: DataReader | ChunkReader) -> Reply:
         size = data.held
-        if data.repairs and not self._told_of_repairs:
-            self._told_of_repairs = True  # such a client does it with every letter
-            log.info("line_ends_repaired", **self._about(envelope, size), repairs=data.repairs)
         self._send()
         self._taking = True
         try:
             # The content has no name here: intake makes another copy and can let this one go.
             taken = await self._reception.intake.take(
-                Submission(envelope, data.content(), self._listener, self._dialogue.client)
+                Submission(
+                    envelope, data.content(), self._listener, self._dialogue.client, data.repairs
+                )
             )
             if isinstance(taken, Reply):
                 reply = taken

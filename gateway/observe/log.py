@@ -97,6 +97,7 @@ class EventLog:
         """Write it."""
         match event:
             case LetterReceived():
+                repaired = {"repairs": list(event.repairs)} if event.repairs else {}
                 self._log.info(
                     "received",
                     queue_id=event.queue_id,
@@ -106,6 +107,7 @@ class EventLog:
                     recipients=event.recipients,
                     size=event.size,
                     message_id=event.message_id,
+                    **repaired,
                 )
             case AttemptEnded():
                 self._attempt(event)

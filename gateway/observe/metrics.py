@@ -30,6 +30,7 @@ from gateway.domain.events import (
 from gateway.domain.health import CircuitState
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action, Result
+from gateway.domain.repair import Repair
 from gateway.domain.pauses import PauseKind
 from gateway.spool.protocol import SpoolStats
 from providers.contract.capabilities import Part
@@ -84,6 +85,11 @@ class Metrics:
         self.messages_received = self._counter(
             "messages_received", "Letters taken: answered 250 after the commit.", ("listener",)
         )
+        self.repairs = self._counter(
+            "repairs", "Letters taken that needed mending, by what was mended.", ("repair",)
+        )
+        for repair in Repair:
+            self.repairs.labels(repair.value)
         self.message_size = self._histogram("message_size_bytes", "Size of letters taken.", _SIZES)
         for listener in listeners:
             self.smtp_connections.labels(listener)
@@ -219,6 +225,8 @@ class Metrics:
             case LetterReceived():
                 self.messages_received.labels(event.listener).inc()
                 self.message_size.observe(event.size)
+                for repair in event.repairs:
+                    self.repairs.labels(repair.value).inc()
             case AttemptEnded():
                 self._see_attempt(event)
             case RecipientFailed():

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from sqlalchemy import select, update
 
 from gateway.domain.lifecycle import SETTLED, State, may_follow
+from gateway.domain.repair import told
 from gateway.spool.protocol import AttemptStart, Change, NewLetter
 from gateway.spool.rows import (
     NEVER_US,
@@ -44,6 +45,7 @@ class Admission(NamedTuple):
     message: Values
     body: bytes | None
     recipients: list[Values]
+    note: Values | None = None
 
 
 class Recording(NamedTuple):
@@ -92,6 +94,7 @@ class Passage:
             message_values(number, letter),
             None if in_file else letter.content,
             recipient_values(number, letter, self._token, self._lease_us),
+            _note(number, letter) if letter.repairs else None,
         )
 
     def starts(self, starts: Sequence[AttemptStart]) -> list[Values]:
@@ -166,6 +169,8 @@ class Passage:
             cursor.executemany(statements.insert_message, [a.message for a in admissions])
             cursor.executemany(statements.insert_content, [(a.number, a.body) for a in admissions])
             cursor.executemany(statements.insert_recipient, rows)
+            if notes := [a.note for a in admissions if a.note is not None]:
+                cursor.executemany(statements.insert_note, notes)
         tx.count(ACCEPTED, len(rows))
         return [None] * len(admissions)
 
@@ -269,6 +274,10 @@ def _due_micros(change: Change) -> int | None:
     if change.due_at is not None:
         return micros_from_moment(change.due_at)
     return NEVER_US if change.after is State.WAITING else None
+
+
+def _note(number: int, letter: NewLetter) -> Values:
+    return (number, micros_from_moment(letter.arrival), None, told(letter.repairs))
 
 
 def _by_call(lengths: Sequence[int], lost: Mapping[int, int]) -> Sequence[frozenset[int]]:

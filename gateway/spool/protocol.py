@@ -14,6 +14,7 @@ from typing import Protocol
 
 from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
+from gateway.domain.repair import Repair
 from gateway.domain.pauses import Pause, PauseKind
 from providers.contract.address import Address
 from providers.contract.envelope import BodyType, Envelope, Recipient, Ret
@@ -35,6 +36,7 @@ class NewLetter:
         message_id: Value of its Message-ID field, with angle brackets.
         providers: For each recipient in order, who shall have it first.
         leased: The caller delivers it at once; else it waits for `claim`.
+        repairs: What its client needed, for the story.
         instructions: The client's; kept with the letter as far as delivery needs them.
         due_at: For each recipient in order, when it is due; empty: all at once.
     """
@@ -48,6 +50,7 @@ class NewLetter:
     message_id: str
     providers: tuple[str, ...]
     leased: bool
+    repairs: tuple[Repair, ...] = ()
     instructions: Instructions = NO_INSTRUCTIONS
     due_at: tuple[datetime, ...] = ()
 

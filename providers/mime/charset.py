@@ -61,6 +61,14 @@ _LATIN_LETTERS = bytes(range(65, 91)) + bytes(range(97, 123))
 _FREQUENT = "оеаинтсрвл"  # two thirds of any Russian text
 _CASE_SLIP = re.compile("[а-яё][А-ЯЁ]")
 _SAMPLE_OCTETS = 4096
+_MIME_NAMES = {
+    "ascii": "us-ascii",
+    "cp1251": "windows-1251",
+    "cp1252": "windows-1252",
+    "iso2022_jp": "iso-2022-jp",
+    "koi8_r": "koi8-r",
+    "utf_8": "utf-8",
+}
 _MAX_LABEL = 40
 
 
@@ -120,19 +128,26 @@ def _salvage(octets: bytes, codec: str) -> str:
     return text if readable >= spoilt else _guess(octets)
 
 
+def guess_charset(octets: bytes) -> str:
+    """The MIME name of the charset in which `text_from` reads octets without a label."""
+    return _MIME_NAMES[_guessed_codec(octets)]
+
+
 def _guess(octets: bytes) -> str:
+    return octets.decode(_guessed_codec(octets), "replace")
+
+
+def _guessed_codec(octets: bytes) -> str:
     """Read octets of which nobody says what they are: UTF-8, else Cyrillic or Western."""
     if octets.isascii():
-        if b"\x1b$" in octets and (text := _strictly(octets, "iso2022_jp")) is not None:
-            return text
-        return str(octets, "ascii")
-    if (text := _strictly(octets, "utf_8")) is not None:
-        return text
+        is_japanese = b"\x1b$" in octets and _strictly(octets, "iso2022_jp") is not None
+        return "iso2022_jp" if is_japanese else "ascii"
+    if _strictly(octets, "utf_8") is not None:
+        return "utf_8"
     sample = octets[:_SAMPLE_OCTETS]
     if _is_western(sample):
-        return octets.decode("cp1252", "replace")
-    codec = max(("cp1251", "koi8_r"), key=lambda codec: _likeness(sample.decode(codec, "replace")))
-    return octets.decode(codec, "replace")
+        return "cp1252"
+    return max(("cp1251", "koi8_r"), key=lambda codec: _likeness(sample.decode(codec, "replace")))
 
 
 def _is_western(octets: bytes) -> bool:

@@ -457,18 +457,14 @@ async def test_surprise_in_the_loop_itself_ends_the_session() -> None:
     assert house.counts.disconnected_from == ["app"]
 
 
-async def test_repaired_line_ends_are_told_once() -> None:
-    """T18: the operator learns of a client that sends bare LF, without a line for each letter."""
+async def test_repaired_line_ends_are_told_with_the_letter() -> None:
+    """T18: the operator learns of a client that sends bare LF from the story of its letters."""
     house = House()
     wire = await house.at_data()
-    with capture_logs() as logs:
-        feed(wire, b"a\nb\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
-        await wire.until_sent(GO_AHEAD)
-        feed(wire, b"c\nd\r\n.\r\nQUIT\r\n")
-        await wire.until_sent(replies.BYE.line())
-    told = [line for line in logs if line["event"] == "line_ends_repaired"]
-    assert [line["repairs"] for line in told] == [1]
-    assert house.intake.contents == [b"a\r\nb\r\n", b"c\r\nd\r\n"]
+    feed(wire, b"a\nb\r\n.\r\nQUIT\r\n")
+    await wire.until_sent(replies.BYE.line())
+    (submission,) = house.intake.submissions
+    assert (submission.content, submission.bare_line_ends) == (b"a\r\nb\r\n", 1)
 
 
 async def test_no_command_is_logged() -> None:

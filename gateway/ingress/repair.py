@@ -80,7 +80,8 @@ def mend(
     if header.changed is not None:
         content = b"".join((header.changed, b"\r\n" if body is not None else b"", content[end:]))
     if _needs_rewriting(content, header):
-        rewritten = rewrite(content, utf8=envelope.smtputf8)
+        rewritten = rewrite(b"".join((*header.added, content)), utf8=envelope.smtputf8)
+        header.added.clear()
         content = rewritten.content
         for repair, was_done in (
             (Repair.LONG_LINE, rewritten.long_lines),

@@ -48,7 +48,9 @@ _MESSAGE_ID = re.compile(
     rb"%(b)b(?:%(c)b)?%(b)b(<[!-;=?-~]{1,400}@[!-;=?-~]{1,400}>)%(b)b(?:%(c)b)?%(b)b\Z"
     % {b"b": _BLANKS, b"c": _COMMENT}
 )
-_BARE_MESSAGE_ID = re.compile(rb"<?[ \t]*+([!-;=?-~]{1,400})[ \t]*+>?\Z")
+# Threads hang on it: one in brackets is left with whatever it holds. What gets brackets from us is
+# what RFC 5322 3.6.4 asks for.
+_BARE_MESSAGE_ID = re.compile(rb"<?[ \t]*+([A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,400})[ \t]*+>?\Z")
 _ATOM = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]++"
 _QUOTED = rb'"(?:[^"\\\r\n\x80-\xff]|\\[!-~ ])*+"'
 _ADDRESS = rb"(?:%b|%b)@(?:%b|\[[!-Z^-~]++\])" % (_ATOM, _QUOTED, _ATOM)
@@ -230,11 +232,12 @@ def _mend_from(
     if given is not None and _MAILBOXES.match(given):
         return
     mailboxes = parse_mailboxes(given) if given is not None else ()
+    utf8 = context.envelope.smtputf8
     if (
         given is not None
         and not given.isascii()
-        and all(map(_has_address, mailboxes))
         and mailboxes
+        and all(_has_address(mailbox, utf8=utf8) for mailbox in mailboxes)
     ):
         return  # only its octets above 127 are wrong, and they are encoded with all others
     if given is None:
@@ -247,11 +250,13 @@ def _mend_from(
 
 def _from(mailboxes: Sequence[Mailbox], text: str, context: Context) -> bytes:
     """A From of those mailboxes that have an address, else of the reverse-path."""
-    usable = [m for mailbox in mailboxes if _has_address(m := _qualified(mailbox, context))]
+    utf8 = context.envelope.smtputf8
+    qualified = [_qualified(mailbox, context) for mailbox in mailboxes]
+    usable = [mailbox for mailbox in qualified if _has_address(mailbox, utf8=utf8)]
     if not usable:
         name = next((m.display_name for m in mailboxes if m.display_name), text)
         usable = [Mailbox(name, _sender(context).addr_spec)]
-    return b"From: " + mailboxes_value(usable, utf8=context.envelope.smtputf8) + b"\r\n"
+    return b"From: " + mailboxes_value(usable, utf8=utf8) + b"\r\n"
 
 
 def _qualified(mailbox: Mailbox, context: Context) -> Mailbox:
@@ -268,12 +273,13 @@ def _sender(context: Context) -> Address:
     return context.envelope.reverse_path or parse_address(f"MAILER-DAEMON@{context.hostname}")
 
 
-def _has_address(mailbox: Mailbox) -> bool:
+def _has_address(mailbox: Mailbox, *, utf8: bool) -> bool:
+    """Whether somebody can be written to, by a letter of that kind."""
     try:
-        parse_address(mailbox.address)
+        address = parse_address(mailbox.address)
     except InvalidAddress:
         return False
-    return True
+    return utf8 or not address.needs_smtputf8
 
 
 def _mend_mime(values: dict[bytes, bytes], header: Fields, repairs: dict[Repair, None]) -> None:

@@ -412,7 +412,7 @@ def test_every_repair_has_its_words() -> None:
 def test_hostile_header_takes_linear_time() -> None:
     """No pattern here needs its square, or this test would take minutes."""
     for filler in (b" \r\n\t", b",", b'"', b"a ", b"(", b"<", b";", b"=?", b"a@b,", b'"a" '):
-        run = filler * (200_000 // len(filler))
+        run = filler * (60_000 // len(filler))
         for name in (b"From", b"Date", b"Message-ID", b"Content-Type"):
             letter = name + b": x" + run + b"\x01!\r\n" + a_letter()
             assert mended(letter).repairs

@@ -14,6 +14,7 @@ import structlog
 
 from gateway.app.parts import (
     build_providers,
+    circuit_rules,
     front_door_rules,
     listener_specs,
     open_spool,
@@ -194,6 +195,7 @@ class Gateway:
             chance=random.random,
             emit=self._see,
             throttled=self._throttled,
+            circuit=circuit_rules(settings),
             limits=DispatcherLimits(
                 window=settings.delivery.window,
                 hand_off_octets=settings.delivery.hand_off_memory,

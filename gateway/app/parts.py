@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.delivery.report_rules import ReportRules, gaps, mta_name
+from gateway.domain.health import CircuitRules
 from gateway.ingress.policy import FrontDoorRules
 from gateway.ingress.server import ListenerSpec
 from gateway.spool.batcher import OnCommit, OnHealth
@@ -132,6 +133,15 @@ def front_door_rules(settings: Settings) -> FrontDoorRules:
 def listener_specs(settings: Settings) -> tuple[ListenerSpec, ...]:
     """Where the front door listens."""
     return tuple(ListenerSpec(x.name, x.host, x.port) for x in settings.smtp.listeners)
+
+
+def circuit_rules(settings: Settings) -> CircuitRules:
+    """When a provider is given no letters, as plain values."""
+    delivery = settings.delivery
+    first = delivery.probe_first.total_seconds()
+    return CircuitRules(
+        first_wait_s=first, longest_wait_s=max(first, delivery.probe_longest.total_seconds())
+    )
 
 
 def timeouts(settings: Settings) -> dict[str, float]:

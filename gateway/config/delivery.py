@@ -53,6 +53,18 @@ class DeliverySettings(StrictModel):
         default=timedelta(minutes=5),
         description="A recipient due for so long and untouched makes readiness fail.",
     )
+    probe_first: Duration = Field(
+        default=timedelta(seconds=5),
+        ge=timedelta(milliseconds=100),
+        description="A provider that fails again and again, or refuses the account, is given no "
+        "letters until a probe, which sends nothing, succeeds. The wait before the first; each in "
+        "vain doubles it.",
+    )
+    probe_longest: Duration = Field(
+        default=timedelta(minutes=5),
+        ge=timedelta(milliseconds=100),
+        description="No wait before a probe is longer.",
+    )
     schedule_ahead: Duration = Field(
         default=timedelta(days=30),
         description="How far ahead `X-Mailquay-Send-At` may lie; a letter beyond it is refused.",

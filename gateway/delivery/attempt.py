@@ -108,17 +108,6 @@ class AttemptMaker:
         self.schedule = schedule
         self.timeouts = timeouts
 
-    async def __call__(self, job: Job, provider: Provider, connections: asyncio.Semaphore) -> None:
-        """
-        Make the attempt of a job; `connections` is held while the provider has it.
-
-        Never raises but for cancellation, and then what was under way is recorded as uncertain.
-        """
-        for attempt in await self.attempts(job, provider):
-            begun = await self.begin(attempt)
-            if begun is not None:
-                await self._make(begun, provider, connections)
-
     async def attempts(self, job: Job, provider: Provider) -> list[Attempt]:
         """
         The attempts that a job comes to, not begun: none where there is nothing to send.
@@ -159,6 +148,58 @@ class AttemptMaker:
             return attempt
         kept = [r for r in attempt.recipients if r.recipient.key not in lost]
         return replace(attempt, recipients=kept) if kept else None
+
+    async def make(
+        self, attempt: Attempt, provider: Provider, connections: asyncio.Semaphore
+    ) -> DeliveryReport | None:
+        """
+        Make an attempt that has begun, with a connection of the provider's.
+
+        Returns:
+            What the provider reported; `None` when all recipients were lost before it was asked.
+
+        When cancelled, what was under way is recorded as uncertain.
+        """
+        so_far = NOT_SENT
+        report = None
+        try:
+            async with connections:
+                lost = await self._lost_meanwhile(attempt)
+                kept = [r for r in attempt.recipients if r.recipient.key not in lost]
+                ours = replace(attempt, recipients=kept)
+                if kept:
+                    so_far = CUT_SHORT
+                    report = await self._deliver(provider, ours.request())
+        except asyncio.CancelledError:
+            # What may have reached the provider is recorded before the stop goes on.
+            ending = self.end(attempt, all_same(attempt.request(), so_far))
+            await asyncio.shield(asyncio.ensure_future(ending))
+            raise
+        if report is not None:
+            await self.end(ours, report)
+        if lost:
+            gone = [r for r in attempt.recipients if r.recipient.key in lost]
+            attempt = replace(attempt, recipients=gone)
+            await self.end(attempt, all_same(attempt.request(), NOT_SENT))
+        return report
+
+    async def _lost_meanwhile(self, attempt: Attempt) -> frozenset[int]:
+        """
+        Of an attempt that has waited long for its connection, the keys that are not ours any more.
+
+        Leases lapse while this process stands still, or cannot reach its spool: then another
+        gateway has long sent the letter.
+        """
+        now = self.clock.now()
+        if (now - attempt.started_at).total_seconds() < self.sure_for_s:
+            return _NONE_LOST
+        while True:
+            try:
+                return await self.spool.confirm(attempt.starts(), self.clock.now())
+            except SpoolError as error:
+                queue_id = attempt.job.queue_id
+                log.warning("lease_not_confirmed_yet", queue_id=queue_id, reason=error.reason)
+                await self.clock.sleep(_RECORD_AGAIN_S)
 
     def deadline(self, provider: str) -> float:
         """Monotonic seconds until which an attempt that begins now may take."""
@@ -232,9 +273,9 @@ class AttemptMaker:
             )
             redirected.append(change)
             if waiting is not None and disposition.provider == queued.provider:
-                waiting.set_aside(queued.recipient.key)
+                waiting.leave_out((queued.recipient.key,))
         if redirected:
-            await self._record(redirected)
+            await self.record(redirected)
         return ready.values()
 
     async def _start(self, attempt: Attempt) -> frozenset[int]:
@@ -249,48 +290,6 @@ class AttemptMaker:
             except SpoolError as error:
                 queue_id = attempt.job.queue_id
                 log.warning("attempt_not_started_yet", queue_id=queue_id, reason=error.reason)
-                await self.clock.sleep(_RECORD_AGAIN_S)
-
-    async def _make(
-        self, attempt: Attempt, provider: Provider, connections: asyncio.Semaphore
-    ) -> None:
-        so_far = NOT_SENT
-        try:
-            async with connections:
-                lost = await self._lost_meanwhile(attempt)
-                kept = [r for r in attempt.recipients if r.recipient.key not in lost]
-                ours = replace(attempt, recipients=kept)
-                if kept:
-                    so_far = CUT_SHORT
-                    report = await self._deliver(provider, ours.request())
-        except asyncio.CancelledError:
-            # What may have reached the provider is recorded before the stop goes on.
-            ending = self.end(attempt, all_same(attempt.request(), so_far))
-            await asyncio.shield(asyncio.ensure_future(ending))
-            raise
-        if kept:
-            await self.end(ours, report)
-        if lost:
-            gone = [r for r in attempt.recipients if r.recipient.key in lost]
-            attempt = replace(attempt, recipients=gone)
-            await self.end(attempt, all_same(attempt.request(), NOT_SENT))
-
-    async def _lost_meanwhile(self, attempt: Attempt) -> frozenset[int]:
-        """
-        Of an attempt that has waited long for its connection, the keys that are not ours any more.
-
-        Leases lapse while this process stands still, or cannot reach its spool: then another
-        gateway has long sent the letter.
-        """
-        now = self.clock.now()
-        if (now - attempt.started_at).total_seconds() < self.sure_for_s:
-            return _NONE_LOST
-        while True:
-            try:
-                return await self.spool.confirm(attempt.starts(), self.clock.now())
-            except SpoolError as error:
-                queue_id = attempt.job.queue_id
-                log.warning("lease_not_confirmed_yet", queue_id=queue_id, reason=error.reason)
                 await self.clock.sleep(_RECORD_AGAIN_S)
 
     async def _deliver(self, provider: Provider, request: DeliveryRequest) -> DeliveryReport:
@@ -336,12 +335,12 @@ class AttemptMaker:
         notice = self._notice(attempt, called, ended_at)
         letters = () if notice is None else notice.letters
         changes = [_change(attempt, ending, notice, ended_at) for ending in endings]
-        lost = await self._record(changes, letters)
+        lost = await self.record(changes, letters)
         if lost and letters:
             # Nothing was written, for the report speaks of recipients that are not ours any more.
             # Their end is told all the same, and the others get a report of their own.
             late = [ending for ending in endings if ending.key in lost]
-            await self._record([attempt.change(ending, ended_at) for ending in late])
+            await self.record([attempt.change(ending, ended_at) for ending in late])
             self._tell(attempt, late, lost, ended_at)
             if waiting is not None:
                 waiting.hear(late, lost, ended_at)
@@ -415,9 +414,10 @@ class AttemptMaker:
             instructions=letter.instructions.as_of(self.clock.now()),
         )
 
-    async def _record(
+    async def record(
         self, changes: list[Change], letters: Sequence[NewLetter] = ()
     ) -> frozenset[int]:
+        """Record changes of one letter until they are recorded; the keys that are not ours."""
         write = partial(self.spool.record, changes, letters)
         lost = await self._until_written(write, changes[0].queue_id)
         for change in changes:

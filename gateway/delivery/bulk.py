@@ -15,10 +15,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from gateway.delivery.absence import put_aside
 from gateway.delivery.attempt import CUT_SHORT, UNFORESEEN, AttemptMaker
-from gateway.delivery.lane import Job
+from gateway.delivery.lane import Access, Job
 from gateway.delivery.record import Attempt
 from gateway.domain.events import BatchEnded
+from gateway.domain.health import most_telling
 from gateway.errors import SpoolError
 from providers.contract.batch import Batch
 from providers.contract.outcome import DeliveryReport, DeliveryRequest, all_same
@@ -47,7 +49,7 @@ class BatchMaker:
         self,
         jobs: Sequence[Job],
         provider: BulkProvider,
-        connections: asyncio.Semaphore,
+        access: Access,
         place: Place,
     ) -> None:
         """
@@ -56,7 +58,7 @@ class BatchMaker:
         Args:
             jobs: What was gathered; one recipient each.
             provider: Whose lane it is. It has been given a place in its pace for the first call.
-            connections: One is held for each call while the provider has it.
+            access: A connection is held for each call while the provider has it.
             place: Takes a place in the pace for each further call.
 
         Never raises but for cancellation, and then what was under way is recorded as uncertain.
@@ -69,7 +71,28 @@ class BatchMaker:
             for number, batch in enumerate(batches):
                 mine = [attempts[_lease(request)] for request in batch.requests]
                 turn = place if number else _taken
-                calls.create_task(self._make(batch, mine, provider, connections, turn))
+                calls.create_task(self._try(batch, mine, provider, access, turn))
+
+    async def _try(
+        self,
+        batch: Batch,
+        attempts: Sequence[Attempt],
+        provider: BulkProvider,
+        access: Access,
+        place: Place,
+    ) -> None:
+        """Make a call, unless the provider is given no letters now."""
+        if not await access.health.enter():
+            for attempt in attempts:
+                await put_aside(self.attempts, attempt, access.health)
+            return
+        outcome = None
+        try:
+            reports = await self._make(batch, attempts, provider, access.connections, place)
+            told = [outcome for report in reports for outcome in report.outcomes.values()]
+            outcome = most_telling(told) if told else None
+        finally:
+            access.health.leave(outcome)
 
     async def _make(
         self,
@@ -78,7 +101,7 @@ class BatchMaker:
         provider: BulkProvider,
         connections: asyncio.Semaphore,
         place: Place,
-    ) -> None:
+    ) -> list[DeliveryReport]:
         begun: list[Attempt] | None = None
         try:
             async with connections:
@@ -94,6 +117,7 @@ class BatchMaker:
             await asyncio.shield(asyncio.ensure_future(ending))
             raise
         await self._end(begun, reports)
+        return reports
 
     async def _begin(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         """Record all starts, which the spool does in one commit or a few; those still ours."""

@@ -17,10 +17,13 @@ import structlog
 
 from gateway.delivery.attempt import AttemptMaker
 from gateway.delivery.bulk import BatchMaker
+from gateway.delivery.health import ProviderHealth
 from gateway.delivery.lane import Job, Lane, LetterInHand
 from gateway.delivery.reporter import Reporter
+from gateway.delivery.single import LetterMaker
 from gateway.delivery.verdicts import Verdict
-from gateway.domain.events import AttemptCutShort, Emit, LetterCorrupt
+from gateway.domain.events import AttemptCutShort, CircuitChanged, Emit, LetterCorrupt
+from gateway.domain.health import CircuitRules, CircuitState
 from gateway.domain.pauses import pauses_from
 from gateway.domain.retry import RetrySchedule
 from gateway.errors import SpoolError
@@ -75,6 +78,7 @@ class Dispatcher:
         chance: Evenly distributed in [0, 1).
         emit: Told of everything that happens.
         throttled: Told how many seconds a provider's next letter waited for the account's pace.
+        circuit: When a provider is given no letters, and when again.
         limits: Bounds.
     """
 
@@ -91,11 +95,13 @@ class Dispatcher:
         chance: Callable[[], float],
         emit: Emit,
         throttled: Callable[[str, float], None],
+        circuit: CircuitRules,
         limits: DispatcherLimits,
     ) -> None:
         self._spool = spool
         self._planner = planner
         self._clock = clock
+        self._circuit = circuit
         self._emit = emit
         self._throttled = throttled
         self._limits = limits
@@ -207,6 +213,8 @@ class Dispatcher:
         for name, lane in self._lanes.items():
             if name not in self._feeders:
                 self._open(lane)
+                self._emit(CircuitChanged(self._clock.now(), name, lane.health.state, ""))
+        self._tell_away()
         self._look_for_strays.set()
 
     async def drain(self, timeout_s: float) -> None:
@@ -236,11 +244,22 @@ class Dispatcher:
         return Lane(
             provider,
             window=self._limits.window,
-            attempt=self._attempt,
+            health=ProviderHealth(provider, self._clock, self._health_changed, self._circuit),
+            attempt=LetterMaker(self._attempt),
             attempt_many=BatchMaker(self._attempt),
             closed=self._closed,
             throttled=self._throttled,
             clock=self._clock,
+        )
+
+    def _health_changed(self, health: ProviderHealth) -> None:
+        self._tell_away()
+        self._emit(CircuitChanged(self._clock.now(), health.name, health.state, health.reason))
+
+    def _tell_away(self) -> None:
+        """Have letters planned around providers that are given none."""
+        self._planner.away = frozenset(
+            name for name, lane in self._lanes.items() if lane.health.state is CircuitState.OPEN
         )
 
     def _open(self, lane: Lane) -> None:

@@ -20,6 +20,7 @@ from providers.contract.provider import ProbeResult, Provider
 
 log = structlog.get_logger("gateway.delivery")
 
+_WAITS = 3  # first waits: each time, every letter that waits is written once
 _BUSY_S = 1.0  # how long a provider is left alone that says it is too busy, and not for how long
 
 
@@ -45,6 +46,7 @@ class ProviderHealth:
         self._clock = clock
         self._changed = changed
         self._circuit = Circuit(rules)
+        self._least_wait_s = _WAITS * rules.first_wait_s
         self._moved = asyncio.Event()
         self._probing: asyncio.Task[None] | None = None
 
@@ -67,6 +69,11 @@ class ProviderHealth:
     def next_probe_s(self) -> float:
         """Seconds until it is known whether the provider is back; 0.0 when it is given letters."""
         return self._circuit.probe_in(self._clock.monotonic()) or 0.0
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds for which letters wait that only this provider could have."""
+        return max(self.next_probe_s, self._least_wait_s)
 
     async def enter(self) -> bool:
         """

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
+from gateway.delivery.health import ProviderHealth
+from gateway.domain.health import CircuitState
 from gateway.spool.protocol import QueuedMessage, QueuedRecipient
 from providers.contract.batch import Gathering
 from providers.contract.clock import Clock
@@ -59,8 +61,16 @@ class Job:
         return tuple((queue_id, r.recipient.key) for r in self.recipients)
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How attempts reach a provider: a place for each of its connections, if it is well."""
+
+    connections: asyncio.Semaphore
+    health: ProviderHealth
+
+
 AttemptMany = Callable[
-    [Sequence[Job], BulkProvider, asyncio.Semaphore, Callable[[], Awaitable[None]]],
+    [Sequence[Job], BulkProvider, Access, Callable[[], Awaitable[None]]],
     Awaitable[None],
 ]
 """Makes the attempts of several jobs, given how to take places in the pace for further calls."""
@@ -80,8 +90,9 @@ class Lane:
     Args:
         provider: Whose lane it is.
         window: Recipients on their way at once.
-        attempt: Makes one attempt, entering the semaphore while it has the provider's attention;
-            must not raise, but for cancellation.
+        health: Whether it is given letters.
+        attempt: Makes one attempt, with a connection while it has the provider's attention; must
+            not raise, but for cancellation.
         attempt_many: Makes those of several jobs at once, for a provider that takes several letters
             in one call; under the same conditions.
         closed: Told when the last job of a letter is over.
@@ -93,8 +104,9 @@ class Lane:
         self,
         provider: Provider,
         *,
+        health: ProviderHealth,
         window: int,
-        attempt: Callable[[Job, Provider, asyncio.Semaphore], Awaitable[None]],
+        attempt: Callable[[Job, Provider, Access], Awaitable[None]],
         attempt_many: AttemptMany,
         closed: Callable[[LetterInHand], None],
         throttled: Callable[[str, float], None],
@@ -105,7 +117,9 @@ class Lane:
         self.wake = asyncio.Event()
         self.next_due: datetime | None = None
         self.more_waits = True  # whether the spool may have more that is due
-        self._connections = asyncio.Semaphore(provider.capabilities.connections)
+        self.health = health
+        connections = asyncio.Semaphore(provider.capabilities.connections)
+        self._access = Access(connections, health)
         self._ended = asyncio.Event()
         self._window = window
         self._attempt = attempt
@@ -186,6 +200,7 @@ class Lane:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
         self._workers.clear()
+        await self.health.stop()
 
     def expect(self, due_at: datetime) -> None:
         """Something is due for this provider at that moment: have the feeder look then."""
@@ -215,7 +230,7 @@ class Lane:
                 job = self._jobs.popleft()
             self._running.add(job)
             try:
-                await self._attempt(job, self.provider, self._connections)
+                await self._attempt(job, self.provider, self._access)
             finally:
                 self._end((job,))
 
@@ -229,7 +244,7 @@ class Lane:
             if not jobs:
                 continue
             try:
-                await self._attempt_many(jobs, provider, self._connections, self._take_place)
+                await self._attempt_many(jobs, provider, self._access, self._take_place)
             finally:
                 self._end(jobs)
 
@@ -271,6 +286,9 @@ class Lane:
             self.wake.set()
 
     async def _take_place(self) -> None:
+        """A place in the account's pace; none is needed where no letter is sent."""
+        if self.health.state is CircuitState.OPEN:
+            return
         while (wait := self.provider.pace.take(self._clock.monotonic())) > 0:
             await self._clock.sleep(wait)
             self._throttled(self.name, wait)

@@ -149,10 +149,11 @@ def change_of(
     *,
     before: State,
     ended: AttemptEnd | None = None,
+    diagnostic: str = "",
     notes: tuple[str, ...] = (),
     warned: bool = False,
 ) -> Change:
-    """What to record of a recipient, whether an attempt was made or not."""
+    """What to record of a recipient, whether an attempt was made, which tells its own, or not."""
     return Change(
         queue_id=queue_id,
         key=queued.recipient.key,
@@ -163,7 +164,7 @@ def change_of(
         provider=disposition.provider,
         excluded=disposition.excluded,
         status=disposition.status,
-        diagnostic=ended.outcome.diagnostic if ended else "",
+        diagnostic=ended.outcome.diagnostic if ended else diagnostic,
         provider_message_id=ended.outcome.provider_message_id if ended else "",
         ended=ended,
         notes=notes,

@@ -22,7 +22,7 @@ from gateway.domain.dsn import Fate, Original, Report, build_plain_report, build
 from gateway.domain.events import SenderTold
 from gateway.domain.notification import Action, Result, action_for, why_not_answered
 from gateway.planner import Planner
-from gateway.spool.protocol import NewLetter, QueuedMessage
+from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient
 from providers.contract.address import Address
 from providers.contract.clock import Clock
 from providers.contract.envelope import BodyType, Envelope, Notify, Recipient, Ret
@@ -105,6 +105,13 @@ class Reporter:
         before, self._rules = self._rules, rules
         if (rules.per_sender, rules.total) != (before.per_sender, before.total):
             self._allowance = Allowance(rules.per_sender, rules.total)
+
+    def is_late(self, letter: QueuedMessage, recipients: Iterable[QueuedRecipient]) -> bool:
+        """Whether a sender is to be warned that recipients still wait, and was not yet."""
+        warning = self._rules.delay_warning
+        if not warning or self._clock.now() - letter.wanted_at < warning:
+            return False
+        return not all(queued.warned for queued in recipients)
 
     def notice(
         self,

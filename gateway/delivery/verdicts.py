@@ -83,9 +83,10 @@ class Verdict:
             elif not _goes_on(ending, ended_at):
                 self._answer(_answer_from(ending))
 
-    def set_aside(self, key: int) -> None:
-        """This recipient is not tried now; it stays with the gateway."""
-        self._answer(Answer(key, State.HELD))
+    def leave_out(self, keys: Iterable[int]) -> None:
+        """These recipients are not tried now: held, or they have the letter by another."""
+        for key in keys:
+            self._answer(Answer(key, State.HELD))
 
     def end(self) -> None:
         """Wait no longer."""

@@ -16,6 +16,7 @@ from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits
 from gateway.delivery.report_rules import ReportRules
 from gateway.delivery.reporter import Reporter
 from gateway.domain.events import AttemptEnded, Event, SenderTold
+from gateway.domain.health import CircuitRules
 from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action
@@ -64,6 +65,7 @@ class Delivery:
         timeout_s: float = 10.0,
         rules: ReportRules = RULES,
         verdicts: int = 100,
+        circuit: CircuitRules = CircuitRules(),  # noqa: B008 - frozen
     ) -> None:
         names = tuple(provider.name for provider in providers)
         planner = self.planner = Planner(
@@ -81,6 +83,7 @@ class Delivery:
             chance=lambda: 0.5,
             emit=self.see,
             throttled=lambda _name, _seconds: None,
+            circuit=circuit,
             limits=DispatcherLimits(window=window, verdicts=verdicts),
         )
         await self.dispatcher.start()

@@ -1,0 +1,36 @@
+"""A group of commands that is imported when it is called, so that the others start fast."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import typer
+import typer.core
+import typer.main
+
+
+def lazy_group(module: str, summary: str) -> typer.Typer:
+    """
+    A group that stands for the `app` of a module.
+
+    Args:
+        module: Its full name; imported at the first look into the group.
+        summary: What `--help` says of it, one line.
+    """
+
+    class _Group(typer.core.TyperGroup):
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - typer's own click
+            return self._loaded().get_command(ctx, cmd_name)
+
+        def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer's own click
+            return self._loaded().list_commands(ctx)
+
+        @staticmethod
+        def _loaded() -> typer.core.TyperGroup:
+            found = typer.main.get_command(import_module(module).app)
+            if not isinstance(found, typer.core.TyperGroup):
+                raise TypeError(f"{module}.app is no group of commands")
+            return found
+
+    return typer.Typer(cls=_Group, help=summary, no_args_is_help=True)

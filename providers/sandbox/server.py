@@ -81,6 +81,11 @@ class Sandbox:
         return self._smarthost.port
 
     @property
+    def smtp_violations(self) -> tuple[str, ...]:
+        """The rules that clients of the smarthost broke, in order."""
+        return tuple(self._smarthost.violations)
+
+    @property
     def http_port(self) -> int:
         """Where v1, v2 and the control interface listen, once started."""
         return self._http.port

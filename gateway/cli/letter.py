@@ -166,9 +166,8 @@ def _tell(story: Story) -> None:
 def _told(line: StoryLine) -> str:
     if line.what != "attempt":
         return line.text
-    took = ""
-    if line.ended_at is not None:
-        took = f" in {(line.ended_at - line.at).total_seconds():.3f} s"
+    stages = [f"{seconds:.3f}" for seconds in (line.queued_s, line.took_s) if seconds is not None]
+    took = f" delays={'/'.join(stages)}" if stages else ""
     identity = f" as {line.provider_message_id}" if line.provider_message_id else ""
     said = f": {line.text}" if line.text else ""
     return f"{line.attempt}. {line.provider} {line.kind} {line.status}{identity}{took}{said}"

@@ -100,6 +100,14 @@ class Engine(Protocol):
         """What the store takes on disk, free pages left out."""
         ...
 
+    def scrub(self) -> bool:
+        """
+        Let nothing remain on the disk of what was deleted by writers that are not exclusive.
+
+        Blocks. False where others kept the store from it.
+        """
+        ...
+
     def close(self) -> None:
         """Close what `read` has open, and let others have the store."""
         ...

@@ -219,6 +219,29 @@ class SpoolStats:
     pauses: tuple[Pause, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """
+    What an erasure came to.
+
+    Attributes:
+        letters: That had the address.
+        removed: Recipients that waited and are removed.
+        left: Places that keep the address for now: what is being sent, and the reverse-path of
+            what has recipients to be settled. Erase again later.
+    """
+
+    letters: int = 0
+    removed: int = 0
+    left: int = 0
+
+    def __add__(self, other: Erasure) -> Erasure:
+        """Both together."""
+        return Erasure(
+            self.letters + other.letters, self.removed + other.removed, self.left + other.left
+        )
+
+
 AGE_STEPS_S = tuple(300 << step for step in range(9))
 """Upper bounds of the age steps, in seconds, as qshape's; the last step is all that is older."""
 
@@ -265,7 +288,9 @@ class StoryLine:
     One thing that happened to a letter.
 
     `key` is the recipient's, `None` where it concerns the whole letter; `what` is a word of
-    `received`, `attempt`, `note`.
+    `received`, `attempt`, `note`. Of an attempt, `queued_s` tells the seconds that the recipient
+    waited before it, since the letter came or since the attempt before; `took_s` how long the
+    provider had it.
     """
 
     at: datetime
@@ -279,6 +304,8 @@ class StoryLine:
     status: str = ""
     text: str = ""
     provider_message_id: str = ""
+    queued_s: float | None = None
+    took_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,6 +518,24 @@ class Spool(Protocol):
 
     async def remove(self, wanted: Filter, now: datetime) -> int:
         """Take waiting, uncertain and held recipients out for good; returns how many."""
+        ...
+
+    async def erase(self, address: str, now: datetime) -> Erasure:
+        """
+        Take an address, in any case, out of all records; what waits for it is removed.
+
+        States, moments, status codes and counts stay. A letter that has other recipients to be
+        settled keeps its content until they are.
+        """
+        ...
+
+    async def scrub(self) -> bool:
+        """
+        Overwrite, on the disk too, what was deleted and changed by this object.
+
+        Returns:
+            False where others kept the store from it for now; it is done with the time.
+        """
         ...
 
     async def pause(self, pause: Pause) -> bool:

@@ -7,7 +7,7 @@ counts) goes by a key or by the index of the active part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -148,12 +148,12 @@ def find_letters(connection: Connection, text: str, limit: int) -> tuple[str, ..
         kept_under_a_key.append(select(message.c.id).where(message.c.id == number))
     walks = []
     if "@" in bare:
-        forms = _written_forms(bare)
+        forms = written_forms(bare)
         walks = [
             [select(message.c.id).where(message.c.message_id.in_({text, f"<{bare}>"}))],
             [
-                select(recipient.c.message_id).where(_folded(recipient.c.forward_path).in_(forms)),
-                select(message.c.id).where(_folded(message.c.reverse_path).in_(forms)),
+                select(recipient.c.message_id).where(folded(recipient.c.forward_path).in_(forms)),
+                select(message.c.id).where(folded(message.c.reverse_path).in_(forms)),
             ],
         ]
     for queries in (kept_under_a_key, *walks):
@@ -173,7 +173,7 @@ def find_uncertain(
             UNSETTLED,
             recipient.c.state == State.UNCERTAIN.value,
             recipient.c.started_at.between(micros_from_moment(since), micros_from_moment(until)),
-            _folded(recipient.c.forward_path).in_(_written_forms(forward_path)),
+            folded(recipient.c.forward_path).in_(written_forms(forward_path)),
         )
         .order_by(recipient.c.started_at, recipient.c.message_id, recipient.c.key)
     )
@@ -212,7 +212,7 @@ def read_story(connection: Connection, queue_id: str) -> Story:
         size=letter.size,
         content_kept=kept is not None,
         recipients=tuple(map(listed_from_row, rows)),
-        lines=tuple(lines),
+        lines=_with_delays(lines, arrival),
     )
 
 
@@ -320,6 +320,21 @@ def _attempt_under_way(row: AnyRow) -> StoryLine | None:
     return StoryLine(at, row.key, "attempt", provider=row.provider, attempt=row.attempts)
 
 
+def _with_delays(lines: Iterable[StoryLine], arrival: datetime) -> tuple[StoryLine, ...]:
+    """The same lines, attempts with the time before them and in them."""
+    told: list[StoryLine] = []
+    since: dict[int | None, datetime] = {}
+    for line in lines:
+        if line.what != "attempt":
+            told.append(line)
+            continue
+        queued = line.at - since.get(line.key, arrival)
+        took = None if line.ended_at is None else (line.ended_at - line.at).total_seconds()
+        told.append(replace(line, queued_s=max(0.0, queued.total_seconds()), took_s=took))
+        since[line.key] = line.ended_at or line.at
+    return tuple(told)
+
+
 def _notes(connection: Connection, number: int) -> list[StoryLine]:
     query = select(note).where(note.c.message_id == number).order_by(note.c.id)
     return [
@@ -328,12 +343,13 @@ def _notes(connection: Connection, number: int) -> list[StoryLine]:
     ]
 
 
-def _folded(column: ColumnElement[str | None]) -> ColumnElement[str]:
+def folded(column: ColumnElement[str | None]) -> ColumnElement[str]:
+    """A column in lower case, to be compared with `written_forms`."""
     return func.lower(column)
 
 
-def _written_forms(text: str) -> set[str]:
-    """How an address may stand in the spool, which keeps it as it was received."""
+def written_forms(text: str) -> set[str]:
+    """How an address may stand in the spool, which keeps it as received; in lower case."""
     forms = {text}
     try:
         address = parse_address(text)
@@ -343,8 +359,9 @@ def _written_forms(text: str) -> set[str]:
     except (InvalidAddress, UnicodeError):
         pass  # then it is found only as it stands
     # SQLite folds the case of ASCII alone, PostgreSQL of every letter.
-    return {form.lower() for form in forms} | {_ascii_lower(form) for form in forms}
+    return {form.lower() for form in forms} | {ascii_lower(form) for form in forms}
 
 
-def _ascii_lower(text: str) -> str:
+def ascii_lower(text: str) -> str:
+    """Lower case as SQLite knows it."""
     return "".join(c.lower() if c.isascii() else c for c in text)

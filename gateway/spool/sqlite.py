@@ -176,6 +176,12 @@ class SqliteEngine:
         )
         return int((pages - free) * size)
 
+    def scrub(self) -> bool:
+        """Empty the log: writers beside the gateway overwrite in the file what they delete."""
+        with self.writer() as connection:
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+        return busy == 0
+
     def close(self) -> None:
         """Close the readers and leave the lock; the writer's connection is its owner's."""
         self._readers.dispose()
@@ -243,6 +249,8 @@ class SqliteEngine:
         connection.execute("PRAGMA journal_mode=WAL")
         for pragma in _WRITER_PRAGMAS:
             connection.execute(pragma)
+        if not self.exclusive:
+            connection.execute("PRAGMA secure_delete=ON")  # what a person removes is to be gone
         return connection
 
     def _connect_reader(self) -> sqlite3.Connection:

@@ -3,7 +3,7 @@ The spool on a SQL database: answers `protocol.Spool`.
 
 Writes go through the batcher, reads through a few threads of their own, and so nothing here blocks
 the event loop. What a write or a read does stands in `passage`, `claims`, `commands`, `pausing`,
-`signs` and `reading`; here they are put together, and large contents find their files.
+`erasing`, `signs` and `reading`; here they are put together, and large contents find their files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.domain.lifecycle import SETTLED
 from gateway.domain.pauses import Pause, PauseKind
 from gateway.domain.queue_id import QueueIdSource
 from gateway.errors import SpoolIncompatible, SpoolInDoubt, SpoolUnavailable, UnknownQueueId
-from gateway.spool import commands, pausing, signs
+from gateway.spool import commands, erasing, pausing, signs
 from gateway.spool.batcher import MAX_WAITING_OCTETS, Batcher, OnCommit, OnHealth
 from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
 from gateway.spool.claims import Claims, Wanted
@@ -36,6 +36,7 @@ from gateway.spool.protocol import (
     AttemptStart,
     Change,
     Claimed,
+    Erasure,
     Filter,
     Listed,
     NewLetter,
@@ -284,6 +285,21 @@ class SqlSpool:
         """Take out for good."""
         return await self._by_hand(REMOVE, wanted, now)
 
+    async def erase(self, address: str, now: datetime) -> Erasure:
+        """Take an address out of all records."""
+        forms, done, after = erasing.forms_of(address), Erasure(), -1
+        while True:
+            numbers = await self._read(partial(erasing.erasable_after, forms=forms, after=after))
+            if not numbers:
+                return done
+            done += await self._batcher.submit(erasing.erase, erasing.Step(forms, numbers, now))
+            after = numbers[-1]
+
+    async def scrub(self) -> bool:
+        """Overwrite what was deleted."""
+        self._check_open()
+        return await self._in_thread(self._readers, self._scrub)
+
     async def pause(self, pause: Pause) -> bool:
         """Keep a pause."""
         return await self._batcher.submit(pausing.begin, pause)
@@ -445,6 +461,15 @@ class SqlSpool:
             except OSError as error:
                 raise trouble_from_os_error(error).error from error
         return body if body is not None and len(body) == stored.size else None
+
+    def _scrub(self) -> bool:
+        try:
+            return self._engine.scrub()
+        except Exception as error:
+            trouble = self._engine.trouble_from(error)
+            if trouble is None:
+                raise
+            raise trouble.error from error
 
     def _count(self, connection: Connection, now: datetime) -> SpoolStats:
         octets = self._engine.octets(connection)

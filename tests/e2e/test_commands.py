@@ -13,6 +13,7 @@ import pytest
 from providers.sandbox import credentials
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox
+from tests.e2e.clients import by_smtplib, queue_id_of
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import form_v2, rest_v1, run, smarthost
 
@@ -170,6 +171,60 @@ async def test_queue_commands_work_on_waiting_letters(
     code, out, err = await gateway.command("queue", "remove")
     assert code == 2
     assert "filter" in err
+
+
+async def test_erased_address_is_in_no_command_any_more(
+    sandbox: Sandbox, make_gateway: MakeGateway
+) -> None:
+    """Beside the running daemon; the letter and its end stay, without the person."""
+    gateway = make_gateway({"main": smarthost(sandbox)})
+    await gateway.start()
+    letter = b"Subject: Order 77\r\n\r\nbody\r\n"
+    to = ["bob@example.org", "eve@example.org"]
+    reply = await by_smtplib(gateway.smtp_port, "a@example.com", to, letter)
+    await gateway.wait_for_count(2, lambda line: line["event"] == "handed_over")
+    code, out, err = await gateway.command("erase", "Bob@example.org")
+    assert (code, out, err) == (0, "1 letters; 0 waiting recipients removed\n", "")
+    code, out, err = await gateway.command("trace", queue_id_of(reply))
+    assert code == 0, err
+    assert "bob@" not in out
+    assert "erased@erased.invalid" in out
+    assert "delays=" in out
+    code, out, _ = await gateway.command("queue", "stats")
+    assert ": balanced" in out
+    code, _, _ = await gateway.command("trace", "bob@example.org")
+    assert code == os.EX_NOINPUT
+    code, _, _ = await gateway.command("erase", "bob")
+    assert code == 2
+
+
+async def test_every_queue_command_takes_every_filter(
+    sandbox: Sandbox, make_gateway: MakeGateway
+) -> None:
+    """Provider, state, age and address, together and alone, beside the running daemon."""
+    gateway = make_gateway(
+        {"main": smarthost(sandbox, port=1), "spare": smarthost(sandbox, port=1)},
+        retry={"first": "1h", "longest": "2h"},
+        routes=[
+            {"name": n, "when": {"sender": f"{n}@example.com"}, "providers": [n]}
+            for n in ("main", "spare")
+        ],
+    )
+    await gateway.start()
+    for name in ("main", "spare"):
+        await by_smtplib(gateway.smtp_port, f"{name}@example.com", ["bob@example.org"], b"a\r\n")
+    await gateway.wait_for_count(2, lambda line: line["event"] == "deferred")
+    for words, number in (
+        (("list", "--json", "--older", "1h"), None),
+        (("hold", "--provider", "spare", "--older", "1ms"), 1),
+        (("release", "--state", "held", "--address", "BOB@"), 1),
+        (("retry", "--state", "uncertain"), 0),
+        (("remove", "--address", "main@", "--provider", "spare"), 0),
+        (("remove", "--address", "MAIN@", "--provider", "main"), 1),
+    ):
+        code, out, err = await gateway.command("queue", *words)
+        assert code == 0, err
+        assert out == "[]\n" if number is None else int(out.split()[0]) == number, words
 
 
 async def test_second_daemon_on_the_same_spool_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -116,6 +117,24 @@ async def test_what_is_found_begins_with_the_newest(
     newest = [letter.queue_id for letter in reversed(letters)]
     assert await spool.find("a@example.org", 3) == tuple(newest[:3])
     assert await spool.find("<order-77@example.com>", 10) == tuple(newest)
+
+
+async def test_a_story_tells_how_long_each_stage_took(
+    spool: SqlSpool, clock: ManualClock, admit: Admit
+) -> None:
+    """In the queue since it came or since the attempt before, and with the provider."""
+    letter = await admit(leased=True)  # a second goes by
+    begun = clock.now()
+    await spool.start([a_start(letter.queue_id, begun)])
+    clock.advance(3)
+    change = a_change(letter.queue_id, clock.now(), State.WAITING, due_at=clock.now())
+    assert change.ended is not None
+    await spool.record([replace(change, ended=replace(change.ended, started_at=begun))])
+    clock.advance(5)
+    await spool.claim("main", clock.now(), 1)
+    await spool.start([a_start(letter.queue_id, clock.now(), attempt=2)])
+    attempts = [x for x in (await spool.story(letter.queue_id)).lines if x.what == "attempt"]
+    assert [(x.queued_s, x.took_s) for x in attempts] == [(1.0, 3.0), (5.0, None)]
 
 
 async def test_there_is_no_story_of_what_never_was(spool: SqlSpool) -> None:

@@ -30,8 +30,8 @@ from gateway.domain.events import (
 from gateway.domain.health import CircuitState
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action, Result
-from gateway.domain.repair import Repair
 from gateway.domain.pauses import PauseKind
+from gateway.domain.repair import Repair
 from gateway.spool.protocol import SpoolStats
 from providers.contract.capabilities import Part
 from providers.contract.outcome import Kind

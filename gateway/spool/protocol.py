@@ -14,8 +14,8 @@ from typing import Protocol
 
 from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
-from gateway.domain.repair import Repair
 from gateway.domain.pauses import Pause, PauseKind
+from gateway.domain.repair import Repair
 from providers.contract.address import Address
 from providers.contract.envelope import BodyType, Envelope, Recipient, Ret
 from providers.contract.outcome import DeliveryOutcome

@@ -26,6 +26,7 @@ from gateway.app.parts import (
 from gateway.app.sessions import SessionCounts
 from gateway.clock import SystemClock
 from gateway.config import Settings
+from gateway.config.duplicates import MOST_MARKS
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
 from gateway.delivery.reporter import Reporter
 from gateway.domain.events import Event
@@ -46,6 +47,7 @@ log = structlog.get_logger("gateway")
 
 _DRAIN_WITHIN_S = 20.0
 _PURGE_EVERY_S = 600.0
+_FORGET_EVERY_S = 60.0
 
 
 class Gateway:
@@ -117,6 +119,7 @@ class Gateway:
         await dispatcher.start()
         stack.push_async_callback(dispatcher.drain, _DRAIN_WITHIN_S)
         self._background.append(asyncio.create_task(self._purge(spool), name="purge"))
+        self._background.append(asyncio.create_task(self._forget_marks(spool), name="marks"))
         stack.push_async_callback(self._stop_background)
         front_door = self._front_door(spool, dispatcher)
         await front_door.start()
@@ -157,7 +160,7 @@ class Gateway:
         )
         restart = [
             name
-            for name in ("hostname", "smtp", "http", "spool", "delivery", "log")
+            for name in ("hostname", "smtp", "http", "spool", "delivery", "duplicates", "log")
             if getattr(settings, name) != getattr(before, name)
         ]
         log.info("reloaded", providers=list(self._providers), kept=list(kept))
@@ -214,6 +217,7 @@ class Gateway:
             clock=self._clock,
             emit=self._see,
             schedule_ahead=self._settings.delivery.schedule_ahead,
+            duplicates_window=self._settings.duplicates.window,
         )
         return FrontDoor(
             front_door_rules(self._settings),
@@ -237,6 +241,15 @@ class Gateway:
             except SpoolError as error:
                 log.warning("not_purged", reason=error.reason)
             await self._clock.sleep(_PURGE_EVERY_S)
+
+    async def _forget_marks(self, spool: SqlSpool) -> None:
+        window = self._settings.duplicates.window
+        while True:
+            await self._clock.sleep(_FORGET_EVERY_S)
+            try:
+                await spool.forget_marks(self._clock.now() - window, MOST_MARKS)
+            except SpoolError as error:
+                log.warning("not_purged", reason=error.reason)
 
     async def _stop_background(self) -> None:
         for task in self._background:

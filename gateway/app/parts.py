@@ -109,6 +109,7 @@ async def open_spool(
         clock=SystemClock(),
         uncertain_after=settings.retry.uncertain_after,
         lease=settings.spool.lease,
+        duplicates_window=settings.duplicates.window,
         exclusive=exclusive,
         on_commit=on_commit,
         on_health=on_health,

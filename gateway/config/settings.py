@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from gateway.config.bounces import BouncesSettings
 from gateway.config.delivery import DeliverySettings, RetrySettings
+from gateway.config.duplicates import DuplicatesSettings
 from gateway.config.environment import Environment
 from gateway.config.fields import checked_name
 from gateway.config.http import HttpSettings
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     retry: RetrySettings = RetrySettings()
     bounces: BouncesSettings = BouncesSettings()
     delivery: DeliverySettings = DeliverySettings()
+    duplicates: DuplicatesSettings = DuplicatesSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("hostname")

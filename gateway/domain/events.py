@@ -38,6 +38,22 @@ class LetterReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class LetterRepeated:
+    """
+    A letter came again, and recipients that have it are not sent it again.
+
+    `queue_id` is that of the first; `recipients` counts those that had it.
+    """
+
+    at: datetime
+    queue_id: str
+    listener: str
+    client: str
+    recipients: int
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptEnded:
     """
     An attempt for one recipient is over and what follows is recorded.
@@ -151,6 +167,7 @@ class CircuitChanged:
 
 Event = (
     LetterReceived
+    | LetterRepeated
     | AttemptEnded
     | RecipientFailed
     | AttemptLost

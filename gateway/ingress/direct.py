@@ -8,7 +8,7 @@ queue mode. `intake` makes a `DirectVerdict`, the session waits for its reply. K
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +33,10 @@ class Awaited(Protocol):
 
     def forget(self) -> None:
         """Nobody is going to wait."""
+        ...
+
+    def leave_out(self, keys: Iterable[int]) -> None:
+        """These recipients are not tried."""
         ...
 
     async def tell_by_report(self) -> None:

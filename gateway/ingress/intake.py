@@ -14,7 +14,8 @@ from typing import Protocol
 
 import structlog
 
-from gateway.domain.events import Emit, LetterReceived
+from gateway.domain.duplicates import Mark, Repeat, mark_of_key, mark_of_letter
+from gateway.domain.events import Emit, LetterReceived, LetterRepeated
 from gateway.domain.instructions import (
     NO_INSTRUCTIONS,
     PREFIX,
@@ -75,6 +76,7 @@ class SpoolingIntake:
         clock: Arrival times.
         emit: Told of every letter taken.
         schedule_ahead: How far ahead a client may have a letter sent.
+        duplicates_window: For how long a letter that comes again is known; zero: never.
     """
 
     spool: Spool
@@ -84,6 +86,7 @@ class SpoolingIntake:
     clock: Clock
     emit: Emit
     schedule_ahead: timedelta = timedelta(days=30)
+    duplicates_window: timedelta = timedelta(0)
 
     def refusal(self) -> Reply | None:
         """The reply to MAIL while the spool takes no letters."""
@@ -102,17 +105,22 @@ class SpoolingIntake:
         if direct is not None:
             awaited = self.hand_off.verdict(letter.queue_id, [r.key for r in recipients])
         try:
-            await self.spool.admit(letter)
+            repeat = await self.spool.admit(letter)
         except BaseException as error:
-            if letter.leased:
-                self.hand_off.release(message.size)
-            if awaited is not None:
-                awaited.forget()
+            self._let_go(letter, message, awaited)
             if isinstance(error, SpoolError):
                 log.warning("letter_not_admitted", queue_id=letter.queue_id, reason=error.reason)
                 full = isinstance(error, SpoolFull)
                 return replies.SPOOL_FULL if full else replies.spool_unavailable(letter.queue_id)
             raise
+        if repeat is not None:
+            self.emit(_repeated(letter, repeat))
+            if len(repeat.keys) == len(recipients):
+                self._let_go(letter, message, awaited)
+                return replies.queued_as(repeat.queue_id)
+            letter = _without(letter, repeat.keys)
+            if awaited is not None:
+                awaited.leave_out(repeat.keys)
         if letter.leased:
             self.hand_off.hand(_queued(letter), message)
         for provider, due_at in zip(letter.providers, letter.due_at, strict=False):
@@ -123,6 +131,13 @@ class SpoolingIntake:
         timeout_s = direct.total_seconds()
         return DirectVerdict(letter.queue_id, recipients, awaited, timeout_s, self.spool)
 
+    def _let_go(self, letter: NewLetter, message: Message, awaited: Awaited | None) -> None:
+        """Undo what was made ready for a letter that is not in the spool after all."""
+        if letter.leased:
+            self.hand_off.release(message.size)
+        if awaited is not None:
+            awaited.forget()
+
     def _prepare(
         self, submission: Submission
     ) -> tuple[NewLetter, Message, timedelta | None] | Reply:
@@ -131,7 +146,7 @@ class SpoolingIntake:
         instructed = self._instructed(submission, arrival)
         if isinstance(instructed, Reply):
             return instructed
-        submission, instructions = instructed
+        as_it_came, (submission, instructions) = submission, instructed
         queue_id = self.spool.new_queue_id(arrival)
         try:
             completed = trace.complete(
@@ -158,8 +173,23 @@ class SpoolingIntake:
             leased=not due_at and self.hand_off.reserve(set(providers), message.size),
             instructions=instructions,
             due_at=due_at,
+            mark=self._mark(as_it_came, completed.message_id, queue_id, instructions),
         )
         return letter, message, _direct_timeout(plans, instructions)
+
+    def _mark(
+        self, as_it_came: Submission, message_id: str, queue_id: str, instructions: Instructions
+    ) -> Mark | None:
+        """What the letter is known by when it comes again; `None` where it cannot be told."""
+        if not self.duplicates_window:
+            return None
+        client = as_it_came.client.user or as_it_came.client.address
+        since = self.clock.now() - self.duplicates_window
+        if instructions.idempotency_key:
+            return mark_of_key(client, instructions.idempotency_key, since)
+        if not message_id or queue_id in message_id:
+            return None  # the Message-ID is ours: devices send equal letters that are not the same
+        return mark_of_letter(client, message_id, as_it_came.content, since)
 
     def _instructed(
         self, submission: Submission, now: datetime
@@ -245,6 +275,29 @@ def _queued(letter: NewLetter) -> QueuedMessage:
             for recipient, provider in zip(envelope.recipients, letter.providers, strict=True)
         ),
         instructions=letter.instructions,
+    )
+
+
+def _without(letter: NewLetter, keys: frozenset[int]) -> NewLetter:
+    """The letter for the others alone."""
+    envelope = letter.envelope
+    kept = [place for place, r in enumerate(envelope.recipients) if r.key not in keys]
+    return replace(
+        letter,
+        envelope=replace(envelope, recipients=tuple(envelope.recipients[p] for p in kept)),
+        providers=tuple(letter.providers[p] for p in kept),
+        due_at=tuple(letter.due_at[p] for p in kept) if letter.due_at else (),
+    )
+
+
+def _repeated(letter: NewLetter, repeat: Repeat) -> LetterRepeated:
+    return LetterRepeated(
+        at=letter.arrival,
+        queue_id=repeat.queue_id,
+        listener=letter.listener,
+        client=letter.client,
+        recipients=len(repeat.keys),
+        message_id=letter.message_id,
     )
 
 

@@ -24,6 +24,7 @@ from gateway.domain.events import (
     Event,
     LetterCorrupt,
     LetterReceived,
+    LetterRepeated,
     RecipientFailed,
     SenderTold,
 )
@@ -108,6 +109,15 @@ class EventLog:
                     size=event.size,
                     message_id=event.message_id,
                     **repaired,
+                )
+            case LetterRepeated():
+                self._log.info(
+                    "repeated",
+                    queue_id=event.queue_id,
+                    listener=event.listener,
+                    client=event.client,
+                    recipients=event.recipients,
+                    message_id=event.message_id,
                 )
             case AttemptEnded():
                 self._attempt(event)

@@ -24,6 +24,7 @@ from gateway.domain.events import (
     Event,
     LetterCorrupt,
     LetterReceived,
+    LetterRepeated,
     RecipientFailed,
     SenderTold,
 )
@@ -91,7 +92,13 @@ class Metrics:
         for repair in Repair:
             self.repairs.labels(repair.value)
         self.message_size = self._histogram("message_size_bytes", "Size of letters taken.", _SIZES)
+        self.duplicates = self._counter(
+            "duplicates",
+            "Recipients that have a letter which came again, and are not sent it again.",
+            ("listener",),
+        )
         for listener in listeners:
+            self.duplicates.labels(listener)
             self.smtp_connections.labels(listener)
             self.smtp_sessions.labels(listener)
             self.messages_received.labels(listener)
@@ -227,6 +234,8 @@ class Metrics:
                 self.message_size.observe(event.size)
                 for repair in event.repairs:
                     self.repairs.labels(repair.value).inc()
+            case LetterRepeated():
+                self.duplicates.labels(event.listener).inc(event.recipients)
             case AttemptEnded():
                 self._see_attempt(event)
             case RecipientFailed():

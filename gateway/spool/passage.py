@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 from sqlalchemy import select, update
 
+from gateway.domain.duplicates import Repeat
 from gateway.domain.lifecycle import SETTLED, State, may_follow
 from gateway.domain.repair import told
 from gateway.spool.protocol import AttemptStart, Change, NewLetter
+from gateway.spool.repeats import Marked, address_of, are_new, find, keep, marked, repeat_from
 from gateway.spool.rows import (
     NEVER_US,
     Values,
@@ -29,11 +31,13 @@ from gateway.spool.rows import (
     recipient_values,
 )
 from gateway.spool.schema import ACCEPTED, attempt, recipient
-from gateway.spool.statements import ATTEMPT, START
+from gateway.spool.statements import ATTEMPT, MESSAGE, RECIPIENT, START
 from gateway.spool.transaction import Transaction
 
 _NO_KEYS: frozenset[int] = frozenset()
 _KEY = START.index("of_key")
+_ARRIVAL, _CLIENT, _MARK = (MESSAGE.index(name) for name in ("arrival", "client", "mark"))
+_RECIPIENT_KEY, _FORWARD_PATH = RECIPIENT.index("key"), RECIPIENT.index("forward_path")
 _CONFIRMED_KEY = 2  # in the order of `Statements.confirm`
 _ENDED_AT = ATTEMPT.index("ended_at")
 
@@ -46,6 +50,7 @@ class Admission(NamedTuple):
     body: bytes | None
     recipients: list[Values]
     note: Values | None = None
+    marked: Marked | None = None
 
 
 class Recording(NamedTuple):
@@ -95,6 +100,7 @@ class Passage:
             None if in_file else letter.content,
             recipient_values(number, letter, self._token, self._lease_us),
             _note(number, letter) if letter.repairs else None,
+            None if letter.mark is None else marked(number, letter.mark),
         )
 
     def starts(self, starts: Sequence[AttemptStart]) -> list[Values]:
@@ -160,9 +166,52 @@ class Passage:
             for s in starts
         ]
 
+    @classmethod
+    def admit(cls, tx: Transaction, admissions: Sequence[Admission]) -> Sequence[Repeat | None]:
+        """Insert letters, all of it or nothing; for each, what of it was there before."""
+        marks = [a.marked for a in admissions if a.marked is not None]
+        if marks and not are_new(tx, marks):
+            return [cls._admit_one(tx, admission) for admission in admissions]
+        cls._insert(tx, admissions)
+        return [None] * len(admissions)
+
+    @classmethod
+    def _admit_one(cls, tx: Transaction, admission: Admission) -> Repeat | None:
+        """Insert a letter for those of its recipients that have not had it."""
+        one = admission.marked
+        if one is None:
+            cls._insert(tx, [admission])
+            return None
+        while True:
+            found = find(tx, one)
+            having = {
+                row[_RECIPIENT_KEY]: found.had[address]
+                for row in admission.recipients
+                if (address := address_of(row[_FORWARD_PATH])) in found.had
+            }
+            if len(having) == len(admission.recipients) or keep(tx, one, found):
+                break
+        message = list(admission.message)
+        message[_MARK] = found.free
+        admission = admission._replace(message=tuple(message))
+        if not having:
+            cls._insert(tx, [admission])
+            return None
+        repeat = repeat_from(min(having.values()), tuple(having))
+        at, client = admission.message[_ARRIVAL], admission.message[_CLIENT]
+        kept = [row for row in admission.recipients if row[_RECIPIENT_KEY] not in having]
+        if kept:
+            cls._insert(tx, [admission._replace(recipients=kept)])
+            line = f"{len(having)} of its recipients have it as {repeat.queue_id} already"
+            note = (admission.number, at, None, line)
+        else:
+            line = f"came again from {client}; not sent again"
+            note = (min(having.values()), at, None, line)
+        tx.cursor.execute(tx.statements.insert_note, note)
+        return repeat
+
     @staticmethod
-    def admit(tx: Transaction, admissions: Sequence[Admission]) -> Sequence[None]:
-        """Insert letters, all of it or nothing."""
+    def _insert(tx: Transaction, admissions: Sequence[Admission]) -> None:
         cursor, statements = tx.cursor, tx.statements
         rows = [row for admission in admissions for row in admission.recipients]
         with tx.together():
@@ -172,7 +221,6 @@ class Passage:
             if notes := [a.note for a in admissions if a.note is not None]:
                 cursor.executemany(statements.insert_note, notes)
         tx.count(ACCEPTED, len(rows))
-        return [None] * len(admissions)
 
     @staticmethod
     def start(tx: Transaction, many: Sequence[Sequence[Values]]) -> Sequence[frozenset[int]]:
@@ -234,7 +282,7 @@ class Passage:
         if notes:
             tx.cursor.executemany(tx.statements.insert_note, notes)
         if admissions:
-            cls.admit(tx, admissions)
+            cls._insert(tx, admissions)
         return _NO_KEYS
 
     def _recording(self, change: Change, now: datetime) -> Recording:
@@ -270,14 +318,14 @@ class Passage:
         )
 
 
+def _note(number: int, letter: NewLetter) -> Values:
+    return (number, micros_from_moment(letter.arrival), None, told(letter.repairs))
+
+
 def _due_micros(change: Change) -> int | None:
     if change.due_at is not None:
         return micros_from_moment(change.due_at)
     return NEVER_US if change.after is State.WAITING else None
-
-
-def _note(number: int, letter: NewLetter) -> Values:
-    return (number, micros_from_moment(letter.arrival), None, told(letter.repairs))
 
 
 def _by_call(lengths: Sequence[int], lost: Mapping[int, int]) -> Sequence[frozenset[int]]:

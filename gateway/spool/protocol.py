@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from gateway.domain.duplicates import Mark, Repeat
 from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
 from gateway.domain.pauses import Pause, PauseKind
@@ -39,6 +40,7 @@ class NewLetter:
         repairs: What its client needed, for the story.
         instructions: The client's; kept with the letter as far as delivery needs them.
         due_at: For each recipient in order, when it is due; empty: all at once.
+        mark: What it is known by when it comes again; `None`: it is a letter of its own each time.
     """
 
     queue_id: str
@@ -53,6 +55,7 @@ class NewLetter:
     repairs: tuple[Repair, ...] = ()
     instructions: Instructions = NO_INSTRUCTIONS
     due_at: tuple[datetime, ...] = ()
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,9 +347,14 @@ class Spool(Protocol):
         """A fresh queue id, greater than all this object gave out before; synchronous and cheap."""
         ...
 
-    async def admit(self, letter: NewLetter) -> None:
+    async def admit(self, letter: NewLetter) -> Repeat | None:
         """
         Store a letter; when this returns, it survives a power cut.
+
+        Returns:
+            `None` when it is stored for all its recipients. Where a letter with its mark is there,
+            recipients that have that one (none that failed or was removed) are left out; where that
+            is all of them, nothing is stored but a line in the story of the first.
 
         Raises:
             SpoolFull: No room; nothing is left of the letter.
@@ -590,6 +598,16 @@ class Spool(Protocol):
 
     async def purge(self, arrived_before: datetime) -> int:
         """Forget letters that are settled and arrived before; returns how many."""
+        ...
+
+    async def forget_marks(self, arrived_before: datetime, most: int) -> int:
+        """
+        Forget what letters are known by when they come again; returns of how many.
+
+        Args:
+            arrived_before: Of those that arrived before.
+            most: Of all but so many of the others, the latest.
+        """
         ...
 
     async def aclose(self) -> None:

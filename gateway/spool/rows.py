@@ -91,6 +91,7 @@ def message_values(number: int, letter: NewLetter) -> Values:
         len(letter.content),
         letter.message_id,
         text_from_instructions(letter.instructions),
+        *((None, None) if letter.mark is None else (letter.mark.key, letter.mark.proof)),
     )
 
 

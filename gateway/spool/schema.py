@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION = "0003"
+VERSION = "0004"
 """The newest migration: what a store must be at to be used by this program."""
 
 VERSION_TABLE = "spool_version"
@@ -57,6 +57,8 @@ message = Table(
     Column("size", Integer, nullable=False),  # octets
     Column("message_id", Text, nullable=False),
     Column("instructions", Text),  # JSON, see `instructions`; NULL for most
+    Column("mark", BigInteger),  # with `proof`, a row of `mark`; NULL: it has none
+    Column("proof", BigInteger),
 )
 
 content = Table(
@@ -128,6 +130,19 @@ note = Table(
     Column("text", Text, nullable=False),
 )
 
+mark = Table(
+    "mark",
+    metadata,
+    Column("key", _Number, primary_key=True, autoincrement=False),
+    Column("proof", BigInteger, nullable=False),
+    Column("message_id", BigInteger, nullable=False),
+)
+"""
+What letters are known by when they come again; see `repeats`. No moment when it is over: the number
+of a letter holds its arrival. On SQLite it is empty and a table in memory stands in its place: its
+keys come in no order, and so each would write a page or two to disk for a letter.
+"""
+
 tally = Table(
     "tally",
     metadata,
@@ -171,3 +186,4 @@ Index(
     postgresql_where=HAS_PROVIDER_ID,
 )
 Index("note_message", note.c.message_id)
+Index("mark_message", mark.c.message_id)

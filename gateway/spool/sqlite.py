@@ -47,6 +47,17 @@ _WRITER_PRAGMAS = (
     "PRAGMA cache_size=-4096",
     # Some builds overwrite deleted data with zeros, which would write every content twice.
     "PRAGMA secure_delete=OFF",
+    "PRAGMA temp_store=MEMORY",
+)
+# In the place of the table on disk (`schema`), whose name it has: what it holds stands in `message`
+# too, where it costs next to nothing.
+_MARKS = (
+    "CREATE TEMP TABLE mark (key INTEGER PRIMARY KEY, proof INTEGER, message_id INTEGER)",
+    "CREATE INDEX temp.mark_message ON mark (message_id)",
+)
+_KNOWN_MARKS = (
+    "INSERT OR IGNORE INTO temp.mark"
+    " SELECT mark, proof, id FROM main.message WHERE id >= ? AND mark IS NOT NULL ORDER BY id"
 )
 _READER_PRAGMAS = ("PRAGMA query_only=ON", "PRAGMA cache_size=-2048")
 
@@ -84,10 +95,18 @@ class SqliteEngine:
     shared = False
     shard = 0
 
-    def __init__(self, path: Path, *, exclusive: bool, patience: timedelta) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        exclusive: bool,
+        patience: timedelta,
+        marks_since: Callable[[], int],
+    ) -> None:
         self.path = path
         self.large: Path | None = path.with_name(f"{path.name}.large")
         self.exclusive = exclusive
+        self._marks_since = marks_since
         self._patience_s = patience.total_seconds()
         self._lock: int | None = None
         self._writers = create_engine("sqlite://", creator=self._connect_writer, poolclass=NullPool)
@@ -103,7 +122,12 @@ class SqliteEngine:
 
     @classmethod
     def open(
-        cls, path: Path, *, exclusive: bool, patience: timedelta = timedelta(seconds=5)
+        cls,
+        path: Path,
+        *,
+        exclusive: bool,
+        patience: timedelta = timedelta(seconds=5),
+        marks_since: Callable[[], int] = lambda: 0,
     ) -> SqliteEngine:
         """
         Open the file; blocks.
@@ -112,6 +136,8 @@ class SqliteEngine:
             path: Of the file. An exclusive opener creates it and its folder (0700, the file 0600).
             exclusive: Take the spool as its one gateway.
             patience: How long a write or read waits for one of another process.
+            marks_since: The number of the first letter that is to be known when it comes again;
+                asked with every connection of an exclusive opener.
 
         Raises:
             SpoolUnavailable: Another gateway has it, there is none to look into, or it cannot be
@@ -119,7 +145,7 @@ class SqliteEngine:
             SpoolFull: No room to create it.
             SpoolIncompatible: It is something else, or of another version.
         """
-        engine = cls(path, exclusive=exclusive, patience=patience)
+        engine = cls(path, exclusive=exclusive, patience=patience, marks_since=marks_since)
         try:
             engine._take()
             engine._prepare()
@@ -249,9 +275,23 @@ class SqliteEngine:
         connection.execute("PRAGMA journal_mode=WAL")
         for pragma in _WRITER_PRAGMAS:
             connection.execute(pragma)
+        if self.exclusive:
+            self._know_marks(connection)
         if not self.exclusive:
             connection.execute("PRAGMA secure_delete=ON")  # what a person removes is to be gone
         return connection
+
+    def _know_marks(self, connection: sqlite3.Connection) -> None:
+        """Whoever takes letters knows again what came lately."""
+        try:
+            for statement in _MARKS:
+                connection.execute(statement)
+            connection.execute("BEGIN")
+            connection.execute(_KNOWN_MARKS, (self._marks_since(),))
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
 
     def _connect_reader(self) -> sqlite3.Connection:
         connection = self._connect()

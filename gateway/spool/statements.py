@@ -19,6 +19,7 @@ from sqlalchemy import (
     insert,
     null,
     select,
+    text,
     update,
 )
 
@@ -26,6 +27,7 @@ from gateway.spool.schema import (
     UNSETTLED_OF_LETTER,
     attempt,
     content,
+    mark,
     message,
     note,
     recipient,
@@ -36,10 +38,18 @@ MESSAGE = tuple(message.c.keys())
 CONTENT = tuple(content.c.keys())
 RECIPIENT = tuple(recipient.c.keys())
 ATTEMPT = tuple(attempt.c.keys())
+MARK = tuple(mark.c.keys())
 NOTE = ("message_id", "at", "key", "text")
 START = (
     *("state", "provider", "attempts", "started_at"),
     *("of_message_id", "of_key", "of_lease", "of_attempts", "of_state"),
+)
+
+
+# SQLAlchemy has this clause only for each engine by itself.
+_INSERT_MARK = text(
+    "INSERT INTO mark (key, proof, message_id) VALUES (:key, :proof, :message_id)"
+    " ON CONFLICT DO NOTHING"
 )
 
 
@@ -58,6 +68,10 @@ class Statements:
         self.insert_content = compiled(insert(content), *CONTENT)
         self.insert_recipient = compiled(insert(recipient), *RECIPIENT)
         self.insert_attempt = compiled(insert(attempt), *ATTEMPT)
+        self.insert_mark = compiled(_INSERT_MARK, *MARK)
+        self.delete_mark = compiled(
+            delete(mark).where(mark.c.message_id == bindparam("of_message_id")), "of_message_id"
+        )
         # Inline: PostgreSQL would be asked for the id it gave.
         self.insert_note = compiled(
             insert(note).values({name: _set(name) for name in NOTE}).inline(), *NOTE

@@ -21,11 +21,12 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
+from gateway.domain.duplicates import Repeat
 from gateway.domain.lifecycle import SETTLED
 from gateway.domain.pauses import Pause, PauseKind
-from gateway.domain.queue_id import QueueIdSource
+from gateway.domain.queue_id import QueueIdSource, first_number_at
 from gateway.errors import SpoolIncompatible, SpoolInDoubt, SpoolUnavailable, UnknownQueueId
-from gateway.spool import commands, erasing, pausing, signs
+from gateway.spool import commands, erasing, pausing, repeats, signs
 from gateway.spool.batcher import MAX_WAITING_OCTETS, Batcher, OnCommit, OnHealth
 from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
 from gateway.spool.claims import Claims, Wanted
@@ -55,6 +56,7 @@ from gateway.spool.reading import (
     read_story,
     with_content,
 )
+from gateway.spool.repeats import Bound
 from gateway.spool.rows import Values, number_of
 from gateway.spool.schema import ACCEPTED
 from gateway.spool.sqlite import SqliteEngine
@@ -125,6 +127,7 @@ class SqlSpool:
         clock: Clock,
         uncertain_after: timedelta,
         lease: timedelta = timedelta(minutes=5),
+        duplicates_window: timedelta = timedelta(hours=1),
         exclusive: bool,
         patience: timedelta = timedelta(seconds=5),
         max_waiting_octets: int = MAX_WAITING_OCTETS,
@@ -141,6 +144,7 @@ class SqlSpool:
             clock: For moments that no caller gives.
             uncertain_after: The wait before a letter whose attempt was cut short is due again.
             lease: How long what was claimed is ours without `renew`.
+            duplicates_window: How far back letters that come again are known at opening.
             exclusive: As a gateway, who makes it, brings it up to date and, on SQLite, has it
                 alone; else as one who looks in beside it.
             patience: How long to wait for the lock of another process.
@@ -154,7 +158,13 @@ class SqlSpool:
             SpoolIncompatible: The database is something else, or of another version.
         """
         engine = await asyncio.to_thread(
-            _open_engine, url, password, exclusive=exclusive, patience=patience, lease=lease
+            _open_engine,
+            url,
+            password,
+            exclusive=exclusive,
+            patience=patience,
+            lease=lease,
+            marks_since=lambda: first_number_at(clock.now() - duplicates_window),
         )
         spool = cls(
             engine,
@@ -185,15 +195,14 @@ class SqlSpool:
         """A fresh queue id."""
         return self._ids.next(now)
 
-    async def admit(self, letter: NewLetter) -> None:
-        """Store a letter."""
+    async def admit(self, letter: NewLetter) -> Repeat | None:
+        """Store a letter, or tell which of its recipients had it before."""
         self._check_open()
         octets = len(letter.content)
         if self._bodies is not None and octets >= LARGE_OCTETS:
-            await self._to_the_end(self._admit_large(letter, self._bodies))
-            return
+            return await self._to_the_end(self._admit_large(letter, self._bodies))
         admission = self._passage.admission(letter, in_file=False)
-        await self._batcher.submit(self._passage.admit, admission, octets=octets, letters=1)
+        return await self._batcher.submit(self._passage.admit, admission, octets=octets, letters=1)
 
     async def claim(self, provider: str, now: datetime, limit: int) -> Claimed:
         """Lease what is due for a provider."""
@@ -346,6 +355,13 @@ class SqlSpool:
             forgotten += await self._batcher.submit(commands.purge, numbers)
             after = numbers[-1]
 
+    async def forget_marks(self, arrived_before: datetime, most: int) -> int:
+        """Forget old marks, some hundred at once."""
+        forgotten, bound = 0, Bound(first_number_at(arrived_before), most)
+        while gone := await self._batcher.submit(repeats.forget, bound):
+            forgotten += gone
+        return forgotten
+
     async def aclose(self) -> None:
         """Finish what waits, then close."""
         if self._closed:
@@ -355,7 +371,7 @@ class SqlSpool:
         await self._batcher.aclose()
         await asyncio.to_thread(self._close)
 
-    async def _admit_large(self, letter: NewLetter, bodies: Bodies) -> None:
+    async def _admit_large(self, letter: NewLetter, bodies: Bodies) -> Repeat | None:
         """The file first, then the row that makes it count."""
         octets = len(letter.content)
         admission = self._passage.admission(letter, in_file=True)
@@ -363,9 +379,12 @@ class SqlSpool:
         try:
             await self._write_body(bodies, admission.number, letter.content)
             async with self._no_file_without_row(bodies, admission.number):
-                await self._batcher.submit(self._passage.admit, admission, letters=1)
+                repeat = await self._batcher.submit(self._passage.admit, admission, letters=1)
         finally:
             self._batcher.release(octets)
+        if repeat is not None and len(repeat.keys) == len(letter.envelope.recipients):
+            self._free_files((admission.number,))
+        return repeat
 
     async def _decide(
         self,
@@ -496,7 +515,13 @@ class SqlSpool:
 
 
 def _open_engine(
-    url: str, password: SecretStr | None, *, exclusive: bool, patience: timedelta, lease: timedelta
+    url: str,
+    password: SecretStr | None,
+    *,
+    exclusive: bool,
+    patience: timedelta,
+    lease: timedelta,
+    marks_since: Callable[[], int],
 ) -> Engine:
     """
     The engine for a URL.
@@ -509,7 +534,9 @@ def _open_engine(
     except ValueError as error:
         raise SpoolIncompatible(str(error)) from None
     if parsed.engine == "sqlite":
-        return SqliteEngine.open(Path(parsed.path), exclusive=exclusive, patience=patience)
+        return SqliteEngine.open(
+            Path(parsed.path), exclusive=exclusive, patience=patience, marks_since=marks_since
+        )
     from gateway.spool.postgresql import PostgresqlEngine  # noqa: PLC0415 (psycopg takes 14 MiB)
 
     if password is None and parsed.password is not None:

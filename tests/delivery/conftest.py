@@ -125,6 +125,10 @@ class Delivery:
         to: Sequence[str] = (),
         message_id: str = "<a@example.com>",
         ahead: timedelta = timedelta(days=30),
+        subject: str = "Order 77",
+        address: str = "127.0.0.1",
+        user: str = "",
+        window: timedelta = timedelta(hours=1),
     ) -> Reply | Verdict:
         """Bring a letter with these instructions to the front door."""
         assert self.dispatcher is not None
@@ -137,12 +141,14 @@ class Delivery:
             clock=self.clock,
             emit=self.see,
             schedule_ahead=ahead,
+            duplicates_window=window,
         )
         given = [("Message-ID", message_id)] if message_id else []
         message = a_message(
-            header_fields=given + [(f"X-Mailquay-{name}", value) for name, value in fields]
+            subject=subject,
+            header_fields=given + [(f"X-Mailquay-{name}", value) for name, value in fields],
         )
-        client = Client("127.0.0.1", "client.example.com", esmtp=True)
+        client = Client(address, "client.example.com", esmtp=True, user=user)
         return await intake.take(Submission(an_envelope(*to), message.content, "app", client))
 
     async def take(self, *fields: tuple[str, str], **more: Any) -> Reply:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from gateway.domain.duplicates import Mark
 from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
 from gateway.spool.protocol import (
@@ -42,6 +43,7 @@ def a_letter(
     client: str = "192.0.2.7",
     instructions: Instructions = NO_INSTRUCTIONS,
     due_at: Sequence[datetime] = (),
+    mark: Mark | None = None,
 ) -> NewLetter:
     """A letter to admit; one provider's name is that of every recipient."""
     envelope = envelope or an_envelope(*recipients)
@@ -58,6 +60,7 @@ def a_letter(
         leased=leased,
         instructions=instructions,
         due_at=tuple(due_at),
+        mark=mark,
     )
 
 

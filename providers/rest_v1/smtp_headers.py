@@ -53,17 +53,18 @@ def smtp_headers_from(
     found: dict[str, str] = {}
     losses: list[Shortfall] = []
     if letter.reply_to:
-        if reply_to := ", ".join(filter(None, map(_mailbox_text, letter.reply_to))):
-            found["Reply-To"] = reply_to
-        else:
-            losses.append(Shortfall(Part.REPLY_TO, "Reply-To holds no address that can be given"))
+        written = [text for text in map(_mailbox_text, letter.reply_to) if text]
+        if written:
+            found["Reply-To"] = ", ".join(written)
+        if len(written) < len(letter.reply_to):
+            reason = "Reply-To holds an address that cannot be given"
+            losses.append(Shortfall(Part.REPLY_TO, reason))
     seen = {"reply-to"}
     for name, value in letter.header_fields:
         lower = name.lower()
-        if lower in NOT_GIVEN or lower == "reply-to" or not value:
+        if lower in NOT_GIVEN or lower == "reply-to":
             continue
-        if lower in seen or not _NAME.match(name):
-            why = "stands there once more" if lower in seen else "has a name that cannot be given"
+        if why := _why_not(name, value, seen):
             losses.append(Shortfall(Part.HEADER_FIELD, one_line(f"header field {name} {why}")))
             continue
         seen.add(lower)
@@ -71,6 +72,15 @@ def smtp_headers_from(
     if CLIENT_ID.lower() not in seen:
         found[CLIENT_ID] = client_id
     return found, tuple(losses)
+
+
+def _why_not(name: str, value: str, seen: set[str]) -> str:
+    """Why a field cannot go along; empty when it can."""
+    if name.lower() in seen:
+        return "stands there once more"
+    if not _NAME.match(name):
+        return "has a name that cannot be given"
+    return "" if value else "is empty"
 
 
 def _mailbox_text(mailbox: Mailbox) -> str:

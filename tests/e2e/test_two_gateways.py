@@ -70,7 +70,7 @@ class Drill:
         for style in ("", "after"):
             self.sandbox.faults.add(Fault(FaultKind.HANG, "smarthost", HANGING // 2, style=style))
         self.load.start(SESSIONS)
-        await self.load.until(lambda load: len(load.taken) >= 60)
+        await self.load.until(lambda load: len(load.taken) >= 60, 90)
         assert execute(self.url, HELD_BY_ONE)[0][0] > HANGING
         self.open_to.append(self.other)
 
@@ -236,10 +236,10 @@ async def test_one_is_frozen_beyond_its_lease(drill: Drill) -> None:
 async def test_their_server_crashes_and_comes_back(drill: Drill, server: PostgresqlServer) -> None:
     """T1, T13: 4xx and not ready meanwhile; nothing answered 250 is lost; nobody has to help."""
     drill.load.start(SESSIONS)
-    await drill.load.until(lambda load: len(load.taken) >= 60)
+    await drill.load.until(lambda load: len(load.taken) >= 60, 90)
     await asyncio.to_thread(server.stop, "immediate")
     try:
-        await drill.load.until(lambda load: load.refusals.total() >= 20, 60)
+        await drill.load.until(lambda load: load.refusals.total() >= 20, 90)
         for gateway in drill.gateways:
             said = await until_ready(gateway, ready=False)
             assert "spool: the database cannot be reached" in said
@@ -249,7 +249,7 @@ async def test_their_server_crashes_and_comes_back(drill: Drill, server: Postgre
     for gateway in drill.gateways:
         await until_ready(gateway, ready=True)
     taken = len(drill.load.taken)
-    await drill.load.until(lambda load: len(load.taken) >= taken + 60, 60)
+    await drill.load.until(lambda load: len(load.taken) >= taken + 60, 90)
     await drill.settle()
     # Before the trouble is known, and at MAIL as soon as it is.
     assert set(drill.load.refusals) <= {"451 4.3.0", "452 4.3.1"}

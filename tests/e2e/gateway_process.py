@@ -75,6 +75,8 @@ class GatewayProcess:
             "retry": {"first": "200ms", "longest": "400ms", "uncertain_after": "200ms"},
             "providers": providers,
             **config,
+            "delivery": {"probe_first": "200ms", "probe_longest": "1s"}
+            | config.get("delivery", {}),
         }
         self.log: list[LogLine] = []
         self.smtp_port = 0

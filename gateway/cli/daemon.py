@@ -49,7 +49,7 @@ async def _demo(folder: Path, smtp_port: int, http_port: int) -> None:
     from gateway.config import load
     from providers.sandbox.server import Sandbox
 
-    sandbox = Sandbox()
+    sandbox = Sandbox(step_s=2.0)
     await sandbox.start()
     try:
         path = _write_config(folder, smtp_port, http_port, sandbox)

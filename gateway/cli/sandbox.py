@@ -22,6 +22,9 @@ def sandbox(
         list[str] | None,
         typer.Option(help="[provider:]kind[/style][@method][:times], as rest_v1:throttle:3."),
     ] = None,
+    step: Annotated[
+        float, typer.Option(min=0, help="Seconds between states of v1's letters; 0: on command.")
+    ] = 2.0,
 ) -> None:
     """Imitate the three providers strictly, until stopped."""
     from providers.sandbox.faults import parse_fault
@@ -31,7 +34,10 @@ def sandbox(
         faults = [parse_fault(text) for text in fault or ()]
     except ValueError as error:
         fail(str(error), os.EX_USAGE)
-    asyncio.run(_run(Sandbox(smtp_port=smtp_port, http_port=http_port, faults=faults)))
+    imitation = Sandbox(
+        smtp_port=smtp_port, http_port=http_port, faults=faults, step_s=step or None
+    )
+    asyncio.run(_run(imitation))
 
 
 async def _run(imitation: Sandbox) -> None:

@@ -13,9 +13,9 @@ The imitated v1's own control interface under `/_sandbox/v1`, for other processe
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -28,33 +28,32 @@ if TYPE_CHECKING:
 
     from providers.sandbox.rest_v1.account import SandboxRestV1
 
-_MOST = 10_000
 _DIALECT = TypeAdapter(Dialect)
 
 
-@with_config(ConfigDict(extra="forbid"))
-class _Steps(TypedDict, total=False):
-    steps: int
+class _Command(BaseModel):
+    model_config = ConfigDict(extra="forbid")
 
 
-@with_config(ConfigDict(extra="forbid"))
-class _Event(TypedDict, total=False):
+class _Steps(_Command):
+    steps: int = Field(default=1, ge=1, le=10_000)
+
+
+class _Event(_Command):
     id: int
     event: str
-    url: str
+    url: str = ""
 
 
-@with_config(ConfigDict(extra="forbid"))
-class _Sending(TypedDict, total=False):
-    copies: int
-    lost: int
-    held: bool
+class _Sending(_Command):
+    copies: int = Field(default=1, ge=1, le=100)
+    lost: int = Field(default=0, ge=0)
+    held: bool = False
 
 
-@with_config(ConfigDict(extra="forbid"))
-class _Release(TypedDict, total=False):
-    order: Literal["kept", "reversed", "shuffled"]
-    seed: int
+class _Release(_Command):
+    order: Literal["kept", "reversed", "shuffled"] = "kept"
+    seed: int = 0
 
 
 @dataclasses.dataclass(slots=True)
@@ -90,32 +89,35 @@ class Control:
         return await self._dialect(request)
 
     async def _advance(self, request: Request) -> Response:
-        given = await read_json(request) if await request.body() else {}
-        steps = TypeAdapter(_Steps).validate_python(given).get("steps", 1)
-        moved = [self.account.advance() for _ in range(min(steps, _MOST))]
+        given = _Steps.model_validate(await _body(request))
+        moved = [self.account.advance() for _ in range(given.steps)]
         return JSONResponse({"moved": moved})
 
     async def _event(self, request: Request) -> Response:
-        given = TypeAdapter(_Event).validate_python(await read_json(request))
-        if "event" not in given or given.get("id") not in self.account.messages.found:
-            raise UnreadableRequest("an event needs the id of a letter and a name")
-        self.account.messages.happen(given["id"], given["event"], given.get("url", ""))
+        given = _Event.model_validate(await _body(request))
+        if given.id not in self.account.messages.found:
+            raise UnreadableRequest(f"there is no letter {given.id}")
+        self.account.messages.happen(given.id, given.event, given.url)
         return Response(status_code=204)
 
     async def _webhooks(self, _request: Request) -> Response:
         return JSONResponse([dataclasses.asdict(call) for call in self.account.sender.sent])
 
     async def _sending(self, request: Request) -> Response:
-        given = TypeAdapter(_Sending).validate_python(await read_json(request))
-        for name, value in given.items():
-            setattr(self.account.sender, name, value)
+        given = _Sending.model_validate(await _body(request))
+        for name in given.model_fields_set:
+            setattr(self.account.sender, name, getattr(given, name))
         return Response(status_code=204)
 
     async def _release(self, request: Request) -> Response:
-        body: dict[str, Any] = await read_json(request) if await request.body() else {}
-        given = TypeAdapter(_Release).validate_python(body)
-        count = self.account.sender.release(given.get("order", "kept"), given.get("seed", 0))
+        given = _Release.model_validate(await _body(request))
+        count = self.account.sender.release(given.order, given.seed)
         return JSONResponse({"sent": count})
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON object of a request; an empty one where there is no body."""
+    return await read_json(request) if await request.body() else {}
 
 
 def _guarded(

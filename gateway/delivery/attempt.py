@@ -410,6 +410,7 @@ class AttemptMaker:
             reverse_path=letter.reverse_path,
             forward_path=queued.recipient.forward_path,
             listener=letter.listener,
+            user=letter.user,
             excluded=queued.excluded,
             instructions=letter.instructions.as_of(self.clock.now()),
         )

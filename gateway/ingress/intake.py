@@ -174,6 +174,7 @@ class SpoolingIntake:
             instructions=instructions,
             due_at=due_at,
             mark=self._mark(as_it_came, completed.message_id, queue_id, instructions),
+            user=submission.client.user,
         )
         return letter, message, _direct_timeout(plans, instructions)
 
@@ -217,6 +218,7 @@ class SpoolingIntake:
                 reverse_path=submission.envelope.reverse_path,
                 forward_path=recipient.forward_path,
                 listener=submission.listener,
+                user=submission.client.user,
                 instructions=instructions,
             )
             if plan is None:
@@ -275,6 +277,7 @@ def _queued(letter: NewLetter) -> QueuedMessage:
             for recipient, provider in zip(envelope.recipients, letter.providers, strict=True)
         ),
         instructions=letter.instructions,
+        user=letter.user,
     )
 
 

@@ -40,6 +40,7 @@ class NewLetter:
         repairs: What its client needed, for the story.
         instructions: The client's; kept with the letter as far as delivery needs them.
         due_at: For each recipient in order, when it is due; empty: all at once.
+        user: The name that the client logged in with; empty without.
         mark: What it is known by when it comes again; `None`: it is a letter of its own each time.
     """
 
@@ -55,6 +56,7 @@ class NewLetter:
     repairs: tuple[Repair, ...] = ()
     instructions: Instructions = NO_INSTRUCTIONS
     due_at: tuple[datetime, ...] = ()
+    user: str = ""
     mark: Mark | None = None
 
 
@@ -92,6 +94,7 @@ class QueuedMessage:
     message_id: str
     recipients: tuple[QueuedRecipient, ...]
     instructions: Instructions = NO_INSTRUCTIONS
+    user: str = ""
 
     @property
     def wanted_at(self) -> datetime:

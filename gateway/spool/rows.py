@@ -92,6 +92,7 @@ def message_values(number: int, letter: NewLetter) -> Values:
         letter.message_id,
         text_from_instructions(letter.instructions),
         *((None, None) if letter.mark is None else (letter.mark.key, letter.mark.proof)),
+        letter.user,
     )
 
 
@@ -177,6 +178,7 @@ def queued_message_from_rows(rows: Sequence[AnyRow]) -> QueuedMessage:
             message_id=first.message_id,
             recipients=tuple(_queued_recipient(row) for row in rows),
             instructions=instructions_from_text(first.instructions),
+            user=first.user,
         )
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise UnreadableRow(f"its record is damaged: {error}") from error

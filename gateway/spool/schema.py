@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION = "0004"
+VERSION = "0005"
 """The newest migration: what a store must be at to be used by this program."""
 
 VERSION_TABLE = "spool_version"
@@ -59,6 +59,7 @@ message = Table(
     Column("instructions", Text),  # JSON, see `instructions`; NULL for most
     Column("mark", BigInteger),  # with `proof`, a row of `mark`; NULL: it has none
     Column("proof", BigInteger),
+    Column("user", Text, nullable=False, server_default=""),  # of AUTH; empty without
 )
 
 content = Table(

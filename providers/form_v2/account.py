@@ -7,12 +7,12 @@ For the command line and whoever else speaks to the service directly; letters of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 from providers.contract.clock import Clock
-from providers.contract.outcome import DeliveryOutcome
+from providers.contract.outcome import Cause, DeliveryOutcome
 from providers.form_v2.client import FormV2Client
 from providers.form_v2.settings import FormV2Settings
 from providers.form_v2.wire import answers, forms
@@ -37,6 +37,9 @@ from providers.pacing import TokenBucket
 
 T = TypeVar("T")
 
+_PATIENCE_S = 300.0  # with a service that is too busy, for one call
+_FIRST_WAIT_S = 1.0  # where it names no wait; twice as long each time
+
 
 class FormV2Account:
     """
@@ -44,7 +47,8 @@ class FormV2Account:
 
     Every method takes a place in the pace, makes one call within the account's `timeout`, and
     returns what the service tells; or the outcome that says why it tells nothing, and whether the
-    call may have been acted on (`uncertain`).
+    call may have been acted on (`uncertain`). A call that the service is too busy for is made again
+    after the wait it names, for five minutes at most.
     """
 
     def __init__(self, settings: FormV2Settings, clock: Clock) -> None:
@@ -59,6 +63,11 @@ class FormV2Account:
         self._zone = zone_from(settings.timezone)
         self._pace = TokenBucket(settings.rate)
         self._client = FormV2Client(settings, clock, self._pace)
+
+    @property
+    def max_call_octets(self) -> int:
+        """How large a call with several letters may be."""
+        return self._settings.max_call_size
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -165,12 +174,31 @@ class FormV2Account:
 
     async def get_email_templates(self) -> tuple[Template, ...] | DeliveryOutcome:
         """The account's templates (C.10)."""
-        await self._place()
-        return await self._client.templates(deadline=self._deadline())
+        return await self._patiently(lambda: self._client.templates(deadline=self._deadline()))
 
     async def _ask(self, form: Form, read: Read[T]) -> T | DeliveryOutcome:
-        await self._place()
-        return await self._client.ask(form, read, deadline=self._deadline())
+        return await self._patiently(
+            lambda: self._client.ask(form, read, deadline=self._deadline())
+        )
+
+    async def _patiently(
+        self, call: Callable[[], Awaitable[T | DeliveryOutcome]]
+    ) -> T | DeliveryOutcome:
+        """Call, and again after the wait while the service only says that it is too busy."""
+        until = self._clock.monotonic() + _PATIENCE_S
+        wait_s = _FIRST_WAIT_S
+        while True:
+            await self._place()
+            found = await call()
+            if not isinstance(found, DeliveryOutcome) or found.cause is not Cause.THROTTLED:
+                return found
+            if found.retry_after is not None:
+                wait_s = found.retry_after.total_seconds()
+            now = self._clock.monotonic()
+            if now + wait_s > until:
+                return found
+            self._pace.hold_off(now, wait_s)
+            wait_s *= 2
 
     async def _place(self) -> None:
         while (wait := self._pace.take(self._clock.monotonic())) > 0:

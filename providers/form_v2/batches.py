@@ -26,8 +26,8 @@ from providers.http.forms import urlencoded_octets
 
 # For the token, the sender and the names of fields: two brackets with an index are 45 octets at
 # most when percent-encoded, and a personal letter has three such names.
-_CALL_OCTETS = 4_000
-_NAME_OCTETS = 48
+CALL_OCTETS = 4_000
+NAME_OCTETS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class _Call:
     """One call while it is filled."""
 
     is_personal: bool
-    octets: int = _CALL_OCTETS
+    octets: int = CALL_OCTETS
     letters: list[_Letter] = field(default_factory=list)
     addresses: set[str] = field(default_factory=set)
 
@@ -134,12 +134,12 @@ def _filled(letters: Sequence[_Letter], max_octets: int, *, is_personal: bool) -
     body = 0 if is_personal or not letters else letters[0].octets
     for letter in letters:
         address = folded(letter.email)
-        octets = urlencoded_octets(letter.email) + _NAME_OCTETS
+        octets = urlencoded_octets(letter.email) + NAME_OCTETS
         if is_personal:
-            octets += letter.octets + 2 * _NAME_OCTETS
+            octets += letter.octets + 2 * NAME_OCTETS
         call = next((c for c in calls if c.takes(address, octets, max_octets)), None)
         if call is None:
-            call = _Call(is_personal, _CALL_OCTETS + body)
+            call = _Call(is_personal, CALL_OCTETS + body)
             calls.append(call)
         call.letters.append(letter)
         call.addresses.add(address)

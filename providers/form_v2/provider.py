@@ -109,6 +109,11 @@ class FormV2:
             for request, email, losses in zip(batch.requests, emails, call.losses, strict=True)
         )
 
+    def rehearse(self, request: DeliveryRequest) -> tuple[Shortfall, ...]:
+        """What would be lost beyond the declared shortfalls; see `Rehearsing`."""
+        found = prepare(request, self.capabilities, lambda composition, _: composition)
+        return (found,) if isinstance(found, Shortfall) else found.losses
+
     async def probe(self) -> ProbeResult:
         """Ask for the templates, which sends nothing (C.10)."""
         deadline = self._clock.monotonic() + self._settings.timeout.total_seconds()

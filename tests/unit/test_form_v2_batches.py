@@ -12,11 +12,14 @@ import pytest
 from providers.contract.batch import Batch, Gathering
 from providers.contract.outcome import DeliveryRequest
 from providers.form_v2.batches import PreparedCall, Shareable, batches_from
+from providers.form_v2.cuts import cut_addresses, cut_letters
 from providers.form_v2.results import not_reported, outcomes_from
+from providers.form_v2.wire.forms import build_personal
 from providers.form_v2.wire.values import (
     PLAIN,
     Content,
     Mailing,
+    PersonalLetter,
     RecipientStatus,
     RefusedAddress,
     Sending,
@@ -155,3 +158,27 @@ class TestResults:
         """A report that is empty names nobody; the batch's id stays with its letters."""
         assert outcomes_from([], "u") == {}
         assert not_reported("u").provider_message_id == "u"
+
+
+class TestCuts:
+    def test_addresses_in_their_order(self) -> None:
+        """500 to a call; one that comes again begins a new call, so nothing is left behind."""
+        emails = [f"u{n}@example.org" for n in range(501)]
+        cut = list(cut_addresses(emails, content(), max_octets=ROOM))
+        assert [len(call) for call in cut] == [500, 1]
+        assert [email for call in cut for email in call] == emails
+        again = ["a@example.org", "b@example.org", "A@example.org"]
+        cut = list(cut_addresses(again, content(), max_octets=ROOM))
+        assert cut == [tuple(again[:2]), tuple(again[2:])]
+
+    def test_letters(self) -> None:
+        """200 to a call, and fewer where they are large."""
+        letters = [PersonalLetter(f"u{n}@example.org", "Hi", "x" * 1000) for n in range(201)]
+        assert [len(call) for call in cut_letters(letters, max_octets=ROOM)] == [200, 1]
+        for call in cut_letters(letters, max_octets=20_000):
+            _, body = build_urlencoded(build_personal("a@example.com", "", call).fields)
+            assert len(body) <= 20_000
+
+    def test_of_nothing(self) -> None:
+        """No letter, no call."""
+        assert list(cut_letters([], max_octets=ROOM)) == []

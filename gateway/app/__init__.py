@@ -1,17 +1,22 @@
 """
 The composition root: the only place that knows every class. Starts, drains, stops.
 
-`parts` makes parts from settings, `gateway` puts them together in the order of the promise, and
-`running` gives that a process with its signals. Met by `cli` alone.
+`parts` makes parts from settings, `gateway` puts them together in the order of the promise,
+`running` gives that a process with its signals, and `explaining` tells the way of a letter without
+any of it running. Met by `cli` alone.
 """
 
+from gateway.app.explaining import Explanation, envelope_from, explain
 from gateway.app.gateway import Gateway
 from gateway.app.parts import build_providers, open_spool, probe_all, report_gaps
 from gateway.app.running import run_until_stopped
 
 __all__ = [
+    "Explanation",
     "Gateway",
     "build_providers",
+    "envelope_from",
+    "explain",
     "open_spool",
     "probe_all",
     "report_gaps",

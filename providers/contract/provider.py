@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from providers.contract.batch import Batch, Gathering
-from providers.contract.capabilities import ProviderCapabilities
+from providers.contract.capabilities import ProviderCapabilities, Shortfall
 from providers.contract.outcome import Cause, DeliveryReport, DeliveryRequest
 
 
@@ -143,5 +143,22 @@ class BulkProvider(Provider, Protocol):
             A report for each request, in their order; see `Provider.deliver`.
 
         On cancellation what became of every letter of the batch is unknown.
+        """
+        ...
+
+
+@runtime_checkable
+class Rehearsing(Protocol):
+    """A provider that can tell what it would lose of a letter beyond its declared shortfalls."""
+
+    def rehearse(self, request: DeliveryRequest) -> tuple[Shortfall, ...]:
+        """
+        Put a letter into the provider's form, and send nothing.
+
+        Args:
+            request: At most `capabilities.max_recipients` recipients.
+
+        Returns:
+            What would come as losses with its outcome, or the one thing that forbids to send it.
         """
         ...

@@ -8,25 +8,31 @@ rest of the API is at hand as `api`, over the same connections and the same pace
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
 from providers.contract.capabilities import Shortfall
 from providers.contract.clock import Clock
 from providers.contract.outcome import DeliveryReport, DeliveryRequest, all_same
 from providers.contract.provider import ProbeResult
+from providers.contract.tracking import LetterStatus, TrackingEvent
 from providers.http.composition import Composition, Submission, prepare
 from providers.http.exchange import HttpAnswer
 from providers.http.handover import hand_over
 from providers.http.verdict import not_carried, outcome_from_no_answer, probe_result_from
 from providers.pacing import TokenBucket
 from providers.rest_v1 import wire
-from providers.rest_v1.api import RestV1Api
+from providers.rest_v1.api import RestV1Api, RestV1Error
+from providers.rest_v1.api.campaigns import one_campaign
+from providers.rest_v1.api.errors import NotFound
+from providers.rest_v1.api.messages import message as message_info
 from providers.rest_v1.client import build_client
-from providers.rest_v1.list_letter import ListDelivery, build_draft, no_such_list
+from providers.rest_v1.list_letter import CAMPAIGN, ListDelivery, build_draft, no_such_list
 from providers.rest_v1.settings import RestV1Settings, capabilities_from
+from providers.rest_v1.tracking import parse_webhook, status_from_campaign, status_from_message
 
 
 class RestV1:
-    """`Provider` for the v1 JSON REST API."""
+    """`Provider`, `WebhookSource` and `StatusSource` for the v1 JSON REST API."""
 
     kind = "rest_v1"
 
@@ -64,6 +70,11 @@ class RestV1:
             deadline=deadline,
         )
 
+    def rehearse(self, request: DeliveryRequest) -> tuple[Shortfall, ...]:
+        """What would be lost beyond the declared shortfalls; see `Rehearsing`."""
+        found = prepare(request, self.capabilities, self._build)
+        return (found,) if isinstance(found, Shortfall) else found.losses
+
     async def probe(self) -> ProbeResult:
         """Ask for the balance, or, where the installation has no such method, for a list (B.13)."""
         deadline = self._clock.monotonic() + self._timeout_s
@@ -74,9 +85,51 @@ class RestV1:
             return probe_result_from(wire.read_answer(answer, self._clock.now()))
         return probe_result_from(outcome_from_no_answer(answer))
 
+    def events_from_webhook(
+        self, headers: Mapping[str, str], body: bytes
+    ) -> tuple[TrackingEvent, ...]:
+        """Read one call of the platform; see `WebhookSource`."""
+        return parse_webhook(headers, body, now=self._clock.now())
+
+    async def statuses(
+        self, provider_message_ids: Sequence[str], *, deadline: float
+    ) -> Mapping[str, LetterStatus]:
+        """
+        Ask about letters one by one, for they share their connections; see `StatusSource`.
+
+        A letter that the platform does not know any more has no events and is final. The first
+        trouble ends the round: whoever comes after it would meet the same.
+        """
+        found: dict[str, LetterStatus] = {}
+        for message_id in provider_message_ids:
+            remaining = deadline - self._clock.monotonic()
+            if remaining <= 0:
+                break
+            try:
+                found[message_id] = await self._status(message_id, remaining)
+            except NotFound:
+                found[message_id] = LetterStatus((), final=True)
+            except RestV1Error:
+                break
+        return found
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+
+    async def _status(self, message_id: str, within_s: float) -> LetterStatus:
+        api = RestV1Api(
+            self._client,
+            self.pace,
+            self._clock,
+            timeout_s=min(within_s, self._timeout_s),
+            patience_s=0.0,
+        )
+        if message_id.startswith(CAMPAIGN):
+            campaign = await api.call(one_campaign(message_id.removeprefix(CAMPAIGN)))
+            return status_from_campaign(campaign, message_id, self._clock.now())
+        message = await api.call(message_info(message_id))
+        return status_from_message(message, message_id, self._clock.now())
 
     async def _deliver_to_list(
         self, request: DeliveryRequest, list_id: str, deadline: float

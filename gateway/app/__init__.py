@@ -1,12 +1,13 @@
 """
 The composition root: the only place that knows every class. Starts, drains, stops.
 
-`parts` makes parts from settings, `gateway` puts them together in the order of the promise,
-`running` gives that a process with its signals, and `explaining` tells the way of a letter without
-any of it running. Met by `cli` alone.
+`parts` and `front_door` make parts from settings, `gateway` puts them together in the order of the
+promise, `running` gives that a process with its signals, and `explaining` tells the way of a letter
+without any of it running. Met by `cli` alone.
 """
 
 from gateway.app.explaining import Explanation, envelope_from, explain
+from gateway.app.front_door import load_security
 from gateway.app.gateway import Gateway
 from gateway.app.parts import build_providers, open_spool, probe_all, report_gaps
 from gateway.app.running import run_until_stopped
@@ -17,6 +18,7 @@ __all__ = [
     "build_providers",
     "envelope_from",
     "explain",
+    "load_security",
     "open_spool",
     "probe_all",
     "report_gaps",

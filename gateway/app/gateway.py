@@ -12,11 +12,15 @@ import random
 
 import structlog
 
+from gateway.app.front_door import (
+    front_door_rules,
+    limit_rules,
+    listener_specs,
+    load_security,
+)
 from gateway.app.parts import (
     build_providers,
     circuit_rules,
-    front_door_rules,
-    listener_specs,
     open_spool,
     report_gaps,
     report_rules,
@@ -33,7 +37,7 @@ from gateway.domain.events import Event
 from gateway.errors import SpoolError
 from gateway.ingress import replies
 from gateway.ingress.intake import SpoolingIntake
-from gateway.ingress.server import FrontDoor
+from gateway.ingress.server import FrontDoor, Security
 from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
 from gateway.observe.status import Status
@@ -48,6 +52,7 @@ log = structlog.get_logger("gateway")
 _DRAIN_WITHIN_S = 20.0
 _PURGE_EVERY_S = 600.0
 _FORGET_EVERY_S = 60.0
+_RELOADED_OF_SMTP = ("users_file", "certificate", "private_key")
 
 
 class Gateway:
@@ -78,6 +83,7 @@ class Gateway:
         Start everything, what keeps letters first.
 
         Raises:
+            ConfigError: Users file or certificate cannot be used.
             SpoolError: The spool cannot be opened.
             ProviderConfigError: A provider cannot be built.
             OSError: An address to listen on is taken or not ours.
@@ -90,6 +96,7 @@ class Gateway:
 
     async def _start(self) -> None:
         settings, stack = self._settings, self._stack
+        security = await asyncio.to_thread(load_security, settings)
         spool = await open_spool(
             settings, exclusive=True, on_commit=self.metrics.committed, on_health=_tell_health
         )
@@ -121,7 +128,8 @@ class Gateway:
         self._background.append(asyncio.create_task(self._purge(spool), name="purge"))
         self._background.append(asyncio.create_task(self._forget_marks(spool), name="marks"))
         stack.push_async_callback(self._stop_background)
-        front_door = self._front_door(spool, dispatcher)
+        self._front_door = front_door = self._build_front_door(spool, dispatcher, security)
+        self.metrics.set_certificate(security.tls.expires_at if security.tls else None)
         await front_door.start()
         stack.push_async_callback(front_door.stop)
         stack.push_async_callback(front_door.drain, _DRAIN_WITHIN_S)
@@ -135,15 +143,20 @@ class Gateway:
 
     async def reload(self, settings: Settings) -> None:
         """
-        Go on with other providers, routes, retries and bounces; letters on their way stay there.
+        Go on with other providers, routes, retries, bounces, users and certificates.
+
+        Letters on their way and sessions stay as they are.
 
         Providers whose settings are the same keep their connections and their pace. What else has
         changed needs a restart; the log says so.
 
         Raises:
-            ProviderConfigError: A provider cannot be built; everything stays as it was.
+            ConfigError: Users file or certificate cannot be used.
+            ProviderConfigError: A provider cannot be built. Everything stays as it was, as it does
+                after the other.
         """
         before = self._settings
+        security = await asyncio.to_thread(load_security, settings)
         kept = {
             name: provider
             for name, provider in self._providers.items()
@@ -158,11 +171,9 @@ class Gateway:
         await self._dispatcher.reconfigure(
             self._providers, settings.retry.schedule(), timeouts(settings)
         )
-        restart = [
-            name
-            for name in ("hostname", "smtp", "http", "spool", "delivery", "duplicates", "log")
-            if getattr(settings, name) != getattr(before, name)
-        ]
+        await self._front_door.secure(security)
+        self.metrics.set_certificate(security.tls.expires_at if security.tls else None)
+        restart = _in_need_of_restart(before, settings)
         log.info("reloaded", providers=list(self._providers), kept=list(kept))
         self._warn_of_report_gaps()
         if restart:
@@ -208,7 +219,9 @@ class Gateway:
             ),
         )
 
-    def _front_door(self, spool: SqlSpool, dispatcher: Dispatcher) -> FrontDoor:
+    def _build_front_door(
+        self, spool: SqlSpool, dispatcher: Dispatcher, security: Security
+    ) -> FrontDoor:
         intake = SpoolingIntake(
             spool=spool,
             planner=self._planner,
@@ -224,6 +237,8 @@ class Gateway:
             intake,
             listener_specs(self._settings),
             SessionCounts(self.metrics),
+            limits=limit_rules(self._settings),
+            security=security,
         )
 
     def _see(self, event: Event) -> None:
@@ -255,6 +270,14 @@ class Gateway:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+
+
+def _in_need_of_restart(before: Settings, after: Settings) -> list[str]:
+    """The sections whose changes a reload leaves out."""
+    reloaded = {name: getattr(after.smtp, name) for name in _RELOADED_OF_SMTP}
+    old = before.model_copy(update={"smtp": before.smtp.model_copy(update=reloaded)})
+    sections = ("hostname", "smtp", "http", "spool", "delivery", "duplicates", "log")
+    return [name for name in sections if getattr(after, name) != getattr(old, name)]
 
 
 def _tell_health(reason: str | None) -> None:

@@ -5,7 +5,6 @@ From settings to parts: each function makes one plain value or one part from the
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.delivery.report_rules import ReportRules, gaps, mta_name
 from gateway.domain.health import CircuitRules
-from gateway.ingress.policy import FrontDoorRules
-from gateway.ingress.server import ListenerSpec
 from gateway.spool.batcher import OnCommit, OnHealth
 from gateway.spool.store import SqlSpool
 from gateway.spool.url import parse_spool_url
@@ -114,26 +111,6 @@ async def open_spool(
         on_commit=on_commit,
         on_health=on_health,
     )
-
-
-def front_door_rules(settings: Settings) -> FrontDoorRules:
-    """The front door's rules as plain values."""
-    smtp = settings.smtp
-    return FrontDoorRules(
-        hostname=settings.hostname,
-        networks=tuple(ipaddress.ip_network(text) for text in smtp.networks),
-        max_message_size=smtp.max_message_size,
-        max_recipients=smtp.max_recipients,
-        max_connections=smtp.max_connections,
-        max_memory=smtp.max_memory,
-        command_timeout_s=smtp.command_timeout.total_seconds(),
-        data_timeout_s=smtp.data_timeout.total_seconds(),
-    )
-
-
-def listener_specs(settings: Settings) -> tuple[ListenerSpec, ...]:
-    """Where the front door listens."""
-    return tuple(ListenerSpec(x.name, x.host, x.port) for x in settings.smtp.listeners)
 
 
 def circuit_rules(settings: Settings) -> CircuitRules:

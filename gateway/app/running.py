@@ -33,7 +33,7 @@ async def run_until_stopped(
         read_again: Reads the configuration anew; may raise `ConfigError`, and nothing changes then.
 
     Raises:
-        SpoolError, ProviderConfigError, OSError: It cannot start; see `Gateway.start`.
+        ConfigError, SpoolError, ProviderConfigError, OSError: It cannot start; see `Gateway.start`.
     """
     stop, hang_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -34,3 +34,7 @@ class SessionCounts:
             labels = (listener, f"{key[1]}xx", reply.reason)
             series = self._series[key] = self._metrics.smtp_replies.labels(*labels)
         series.inc()
+
+    def handshake_failed(self, listener: str) -> None:
+        """TLS did not come about."""
+        self._metrics.tls_failures.labels(listener).inc()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli import check, daemon, erase, letter, queue, ready, sandbox
+from gateway.cli import check, daemon, erase, letter, passwd, queue, ready, sandbox
 from gateway.cli.lazy import lazy_group
 from gateway.cli.output import guarded
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("serve")(daemon.serve)
 app.command("demo")(daemon.demo)
 app.command("check")(check.check)
+app.command("passwd")(passwd.passwd)
 app.command("ready")(ready.ready)
 app.command("sandbox")(sandbox.sandbox)
 app.command("send")(letter.send)

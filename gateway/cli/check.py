@@ -31,10 +31,11 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Validate the configuration; show listeners, providers, routes and effective values."""
-    from gateway.app import build_providers, probe_all, report_gaps
+    from gateway.app import build_providers, load_security, probe_all, report_gaps
     from gateway.config import load
 
     settings = load(config)
+    load_security(settings)
     warnings = report_gaps(settings, build_providers(settings))
     probes = asyncio.run(probe_all(settings)) if online else {}
     if as_json:
@@ -60,7 +61,12 @@ def _show(settings: Settings, probes: dict[str, ProbeResult]) -> None:
     print_table(
         ("listener", "address", "tls", "auth"),
         [
-            (listener.name, f"{listener.host}:{listener.port}", listener.tls, listener.auth)
+            (
+                listener.name,
+                str(listener.socket or f"{listener.host}:{listener.port}"),
+                listener.tls.value,
+                listener.auth.value,
+            )
             for listener in settings.smtp.listeners
         ],
     )

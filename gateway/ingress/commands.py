@@ -19,11 +19,13 @@ from gateway.ingress.submission import Reply
 from providers.contract.address import Address, InvalidAddress, parse_address
 from providers.contract.envelope import BodyType, Notify, Ret
 
-_NOT_OFFERED = frozenset(
-    {b"AUTH", b"ETRN", b"EXPN", b"SAML", b"SEND", b"SOML", b"STARTTLS", b"TURN"}
-)
-_HTTP_METHODS = frozenset(
-    {b"CONNECT", b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"POST", b"PUT", b"TRACE"}
+_NOT_OFFERED = frozenset({b"ETRN", b"EXPN", b"SAML", b"SEND", b"SOML", b"TURN"})
+_OTHER_PROTOCOLS = frozenset(
+    {
+        *(b"CONNECT", b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"POST", b"PUT", b"TRACE"),
+        # A proxy that we do not know: its clients must not be served as if they were the proxy.
+        b"PROXY",
+    }
 )
 
 # What nearly every client writes; the rest of the line is its parameters.
@@ -102,7 +104,7 @@ def refuse_verb(verb: bytes) -> Reply:
     """The reply to a verb that is no command here."""
     if not verb:
         return replies.EMPTY_LINE
-    if verb in _HTTP_METHODS or not verb[:1].isalpha():
+    if verb in _OTHER_PROTOCOLS or not verb[:1].isalpha():
         # A browser can be made to post a letter to us; no mail client begins like that.
         return replies.NOT_SMTP
     return replies.NOT_IMPLEMENTED if verb in _NOT_OFFERED else replies.UNKNOWN_COMMAND

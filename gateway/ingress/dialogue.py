@@ -8,12 +8,15 @@ nor time; the content of a letter passes it by. `session` brings it to the wire.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
-from gateway.ingress import commands, policy, replies
+from gateway.ingress import commands, policy, replies, sasl
 from gateway.ingress.lines import MAX_COMMAND_LINE, LineFault
+from gateway.ingress.policy import FrontDoorRules
 from gateway.ingress.reception import Reception
 from gateway.ingress.submission import Client, Reply
+from gateway.ingress.users import User
 from providers.contract.address import Address
 from providers.contract.envelope import Envelope, Recipient
 
@@ -22,6 +25,9 @@ _FAULTS = {
     LineFault.BARE_LF: replies.BARE_LF,
     LineFault.NOT_TEXT: replies.NOT_SMTP,
 }
+# RFC 3207 4 names EHLO, NOOP, QUIT and STARTTLS. HELO and HELP do no harm, and the octets behind
+# BDAT are to be read, whatever becomes of them.
+_WITHOUT_TLS = frozenset({b"EHLO", b"HELO", b"HELP", b"NOOP", b"QUIT", b"STARTTLS", b"BDAT"})
 
 
 class Dialogue:
@@ -32,20 +38,35 @@ class Dialogue:
         client: Who we speak with; its `helo` is empty until it has said HELO or EHLO.
         chunk: The BDAT just answered. Its octets follow and are to be read before the reply leaves,
             whatever that is (RFC 3030 2); `None` after any other line.
+        credentials: What AUTH has come to: they are to be checked before anything else is answered;
+            then `welcome` or `refuse_credentials` ends the exchange. `None` after any other line.
     """
 
-    def __init__(self, reception: Reception, address: str) -> None:
+    def __init__(
+        self,
+        reception: Reception,
+        address: str,
+        rules: FrontDoorRules | None = None,
+        *,
+        tls: bool = False,
+    ) -> None:
         self._reception = reception
-        self._rules = reception.rules
-        self._may_relay: bool | None = None
+        self._rules = rules or reception.rules
+        self._user: User | None = None
+        self._is_welcome = False
+        self._exchange: sasl.Exchange | None = None
         self._mail: commands.MailCommand | None = None
         self._recipients: dict[Address, Recipient] = {}
         self._smtputf8 = False
         self._chunks_begun = False
         self._chunk_refusal: Reply | None = None
         self._errors = 0
+        self._commands_said = 0
+        self._letters = 0
         self.chunk: commands.BdatCommand | None = None
-        self.client = Client(address, helo="", esmtp=False)
+        self.credentials: sasl.Credentials | None = None
+        self.client = Client(address, helo="", esmtp=False, tls=tls)
+        self._needs_tls = policy.needs_tls(self._rules, self.client)
 
     @property
     def within_letter(self) -> bool:
@@ -53,24 +74,36 @@ class Dialogue:
         return self._mail is not None
 
     @property
-    def has_gone_wrong(self) -> bool:
-        """Whether the client has made more errors since its last letter than we bear."""
-        return self._errors >= self._rules.max_errors
+    def has_gone_wrong(self) -> Reply | None:
+        """Why we end the session: more errors or commands since the last letter than we bear."""
+        if self._errors >= self._rules.max_errors:
+            return replies.TOO_MANY_ERRORS
+        if self._commands_said >= self._rules.max_commands:
+            return replies.TOO_MANY_COMMANDS
+        return None
 
     def answer(self, line: bytes | LineFault) -> Reply:
         """
         Reply to a line.
 
         After 354 the content is to be read; then `take_envelope` ends the letter. So it does after
-        the last chunk; `refuse_chunks` ends one of which a chunk cannot be taken.
+        the last chunk; `refuse_chunks` ends one of which a chunk cannot be taken. After 220 TLS is
+        to be begun; then `secured`.
         """
-        self.chunk = None
+        self.chunk = self.credentials = None
+        self._commands_said += 1
         if isinstance(line, LineFault):
+            self._exchange = None
             reply = _FAULTS[line]
+        elif self._exchange is not None:
+            reply = self._respond(line)
         else:
             verb, argument = commands.split_verb(line)
             command = self._commands.get(verb)
-            reply = command(self, argument) if command else commands.refuse_verb(verb)
+            if self._needs_tls and verb not in _WITHOUT_TLS:
+                reply = replies.NEED_STARTTLS
+            else:
+                reply = command(self, argument) if command else commands.refuse_verb(verb)
         # Chunks of a letter that was refused may all be on their way already (RFC 3030 2).
         if reply.code in replies.ERROR_CODES and self.chunk is None:
             self._errors += 1
@@ -87,7 +120,8 @@ class Dialogue:
         if mail is None:
             raise RuntimeError("no letter is under way")
         self._reset()
-        self._errors = 0
+        self._errors = self._commands_said = 0
+        self._letters += 1
         return Envelope(
             mail.reverse_path,
             tuple(recipients.values()),
@@ -103,6 +137,25 @@ class Dialogue:
         if not last:
             self._chunk_refusal = reply
 
+    def secured(self) -> None:
+        """TLS is active: whatever was said before is forgotten (RFC 3207 4.2)."""
+        self._reset()
+        self._user = None
+        self._is_welcome = self._needs_tls = False
+        self.client = Client(self.client.address, helo="", esmtp=False, tls=True)
+
+    def welcome(self, user: User) -> Reply:
+        """The credentials are right."""
+        self.credentials = None
+        self._user = user
+        self.client = replace(self.client, user=user.name)
+        return replies.AUTHENTICATED
+
+    def refuse_credentials(self, reply: Reply) -> Reply:
+        """They are not, or could not be checked; `reply` says which."""
+        self.credentials = None
+        return reply
+
     def _helo(self, argument: bytes) -> Reply:
         if not (name := commands.parse_hello(argument)):
             return replies.SYNTAX_HELO
@@ -113,23 +166,73 @@ class Dialogue:
         if not (name := commands.parse_hello(argument)):
             return replies.SYNTAX_EHLO
         self._introduce(name, esmtp=True)
-        return replies.extended_hello(self._rules.hostname, self._rules.max_message_size)
+        rules = self._rules
+        return replies.extended_hello(rules.hostname, rules.max_message_size, self._offers())
+
+    def _offers(self) -> tuple[str, ...]:
+        """What is offered to this client now, beside what is to all."""
+        rules, client = self._rules, self.client
+        offers = []
+        if policy.offers_tls(rules, client):
+            offers.append("STARTTLS")
+        if policy.offers_auth(rules, client) and not self._needs_tls:
+            offers.append(f"AUTH {' '.join(sasl.MECHANISMS)}")
+        mailmax = f" MAILMAX={rules.max_letters}" if rules.max_letters else ""
+        offers.append(f"LIMITS RCPTMAX={rules.max_recipients}{mailmax}")  # RFC 9422
+        return tuple(offers)
+
+    def _starttls(self, argument: bytes) -> Reply:
+        if not policy.offers_tls(self._rules, self.client):
+            return replies.TLS_ALREADY if self.client.tls else replies.NOT_IMPLEMENTED
+        if argument:
+            return replies.SYNTAX_STARTTLS
+        if self._mail is not None:
+            return replies.TLS_WITHIN_LETTER
+        return replies.START_TLS if self._reception.tls else replies.NO_TLS
+
+    def _auth(self, argument: bytes) -> Reply:
+        if refusal := policy.refuse_auth(self._rules, self.client):
+            return refusal
+        if not self.client.helo:
+            return replies.NEED_HELLO
+        if self._mail is not None:
+            return replies.AUTH_WITHIN_LETTER
+        if self._reception.limits.is_shut_out(self.client.address):
+            return replies.AUTH_SHUT_OUT
+        mechanism, *initial = argument.split(None, 1)[:2] or (b"",)
+        if not mechanism:
+            return replies.SYNTAX_AUTH
+        self._exchange = sasl.exchange(mechanism)
+        if self._exchange is None:
+            return replies.AUTH_UNKNOWN_MECHANISM
+        # LOGIN's first response is the name (trap T17).
+        return self._respond(initial[0]) if initial else self._exchange.begin()
+
+    def _respond(self, line: bytes) -> Reply:
+        """Go on with AUTH."""
+        exchange, self._exchange = self._exchange, None
+        response = sasl.decode(line)
+        if isinstance(response, Reply) or exchange is None:
+            return response if isinstance(response, Reply) else replies.AUTH_MALFORMED
+        step = exchange.respond(response)
+        if isinstance(step, sasl.Credentials):
+            self.credentials = step
+            return replies.AUTH_FAILED  # unless the check says otherwise
+        if step.code == 334:
+            self._exchange = exchange
+        return step
 
     def _mail_from(self, argument: bytes) -> Reply:
         if not self.client.helo:
             return replies.NEED_HELLO
         if self._mail is not None:
             return replies.NESTED_MAIL
-        if not self._is_welcome():
-            return replies.RELAY_DENIED
+        if refusal := self._refuse_client():
+            return refusal
         mail = commands.parse_mail(argument)
         if isinstance(mail, Reply):
             return mail
-        refusal = (
-            policy.refuse_size(self._rules, mail.size, self._reception.held)
-            or self._reception.intake.refusal()
-        )
-        if refusal:
+        if refusal := self._refuse_letter(mail):
             return refusal
         self._chunk_refusal = None
         self._mail = mail
@@ -137,6 +240,27 @@ class Dialogue:
             mail.reverse_path is not None and mail.reverse_path.needs_smtputf8
         )
         return replies.MAIL_OK
+
+    def _refuse_client(self) -> Reply | None:
+        """Whether it may hand in letters; consent is asked for once."""
+        if self._is_welcome:
+            return None
+        refusal = policy.refuse_client(self._rules, self.client)
+        self._is_welcome = refusal is None
+        return refusal
+
+    def _refuse_letter(self, mail: commands.MailCommand) -> Reply | None:
+        """Judge a letter by its first command; what is counted is counted last."""
+        rules, reception = self._rules, self._reception
+        if 0 < rules.max_letters <= self._letters:
+            return replies.TOO_MANY_LETTERS
+        if self._user and (refusal := policy.refuse_sender(self._user, mail.reverse_path)):
+            return refusal
+        if mail.size > rules.max_message_size:
+            return replies.message_too_big(rules.max_message_size)
+        if not reception.has_room(mail.size):
+            return replies.NO_MEMORY
+        return reception.intake.refusal() or reception.limits.refuse_letter(self.client)
 
     def _rcpt_to(self, argument: bytes) -> Reply:
         if self._mail is None:
@@ -150,7 +274,9 @@ class Dialogue:
         if forward_path in recipients:
             return replies.RCPT_OK  # named twice, delivered once
         key = len(recipients)
-        if refusal := policy.refuse_recipient(self._rules, key):
+        if refusal := policy.refuse_recipient(
+            self._rules, key
+        ) or self._reception.limits.refuse_recipient(self.client):
             return refusal
         recipients[forward_path] = Recipient(key, forward_path, rcpt.orcpt, rcpt.notify)
         self._smtputf8 = self._smtputf8 or forward_path.needs_smtputf8
@@ -198,13 +324,7 @@ class Dialogue:
 
     def _introduce(self, name: str, *, esmtp: bool) -> None:
         self._reset()
-        client = self.client
-        self.client = Client(client.address, name, esmtp, client.tls, client.user)
-
-    def _is_welcome(self) -> bool:
-        if self._may_relay is None:
-            self._may_relay = policy.may_relay(self._rules, self.client)
-        return self._may_relay
+        self.client = replace(self.client, helo=name, esmtp=esmtp)
 
     def _reset(self) -> None:
         self._mail = None
@@ -215,6 +335,8 @@ class Dialogue:
     _commands: ClassVar[dict[bytes, Callable[[Dialogue, bytes], Reply]]] = {
         b"HELO": _helo,
         b"EHLO": _ehlo,
+        b"STARTTLS": _starttls,
+        b"AUTH": _auth,
         b"MAIL": _mail_from,
         b"RCPT": _rcpt_to,
         b"DATA": _data,

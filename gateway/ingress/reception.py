@@ -7,11 +7,18 @@ What the sessions of a front door share: rules, intake, observer, and who is the
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Protocol
 
 from gateway.ingress import replies
+from gateway.ingress.credentials import CredentialCheck
+from gateway.ingress.limits import LimitRules, Limits
 from gateway.ingress.policy import FrontDoorRules
 from gateway.ingress.submission import Intake, Reply
+from gateway.ingress.tls import ServerTls
+
+SLOW_AFTER_S = 10.0
+"""Seconds without progress after which a letter gives way where memory is short."""
 
 
 class SessionObserver(Protocol):
@@ -29,6 +36,10 @@ class SessionObserver(Protocol):
         """A reply was given; EHLO's lines count as one."""
         ...
 
+    def handshake_failed(self, listener: str) -> None:
+        """TLS was begun and did not come about."""
+        ...
+
 
 class Guest(Protocol):
     """A session as the reception sees it."""
@@ -41,42 +52,97 @@ class Guest(Protocol):
         """End now."""
         ...
 
+    def stalled_for(self) -> float:
+        """Seconds since the letter that it is reading last made progress."""
+        ...
+
+    def give_way(self) -> None:
+        """Drop what is held of the letter, and put it off at its end."""
+        ...
+
 
 class Reception:
     """
     Sessions at the moment, and the room for their letters.
 
+    Args:
+        rules: What holds for all listeners together.
+        intake: Takes letters.
+        observer: Told what happens.
+        limits: Shared by all sessions; without any, those of `LimitRules()`.
+        credentials: Who may authenticate; `None` where no listener offers AUTH.
+        tls: Contexts for handshakes to come, replaced at a reload.
+
     Attributes:
-        held: Octets of content that the sessions hold; each adds and takes away its own.
+        held: Octets of content that the sessions hold; each tells its own by `hold`.
     """
 
-    def __init__(self, rules: FrontDoorRules, intake: Intake, observer: SessionObserver) -> None:
+    def __init__(
+        self,
+        rules: FrontDoorRules,
+        intake: Intake,
+        observer: SessionObserver,
+        *,
+        limits: Limits | None = None,
+        credentials: CredentialCheck | None = None,
+        tls: ServerTls | None = None,
+    ) -> None:
         self.rules = rules
         self.intake = intake
         self.observer = observer
+        self.limits = limits or Limits(LimitRules(), time.monotonic)
+        self.credentials = credentials
+        self.tls = tls
         self.held = 0
         self._guests: set[Guest] = set()
+        self._holders: dict[Guest, int] = {}
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def enter(self, guest: Guest, listener: str) -> Reply | None:
+    def enter(self, guest: Guest, listener: str, address: str) -> Reply | None:
         """Count a session in; the reply to turn its client away with, or `None`."""
         self._guests.add(guest)
         self._empty.clear()
         self.observer.connected(listener)
+        from_there = self.limits.connect(address)
         if self._draining:
             return replies.SHUTTING_DOWN
         if len(self._guests) > self.rules.max_connections:
             return replies.TOO_MANY_CONNECTIONS
-        return None
+        most = self.rules.max_connections_per_address
+        return replies.TOO_MANY_CONNECTIONS_OF_ADDRESS if 0 < most < from_there else None
 
-    def leave(self, guest: Guest, listener: str) -> None:
+    def leave(self, guest: Guest, listener: str, address: str) -> None:
         """A session is over: its connection is closed and nothing of it is being taken."""
         self._guests.discard(guest)
+        self.limits.disconnect(address)
         self.observer.disconnected(listener)
         if not self._guests:
             self._empty.set()
+
+    def hold(self, guest: Guest, octets: int) -> None:
+        """So many octets of content a session holds from now on."""
+        self.held += octets - self._holders.get(guest, 0)
+        if octets:
+            self._holders[guest] = octets
+        else:
+            self._holders.pop(guest, None)
+
+    def has_room(self, octets: int) -> bool:
+        """
+        Whether so many octets more can be held.
+
+        Where memory is short, letters that hardly move give way first, the longest stalled one
+        before the others: else a few clients that trickle would keep everybody out.
+        """
+        while self.held + octets > self.rules.memory:
+            slowest = max(self._holders, key=lambda guest: guest.stalled_for(), default=None)
+            if slowest is None or slowest.stalled_for() < SLOW_AFTER_S:
+                return False
+            slowest.give_way()
+            self.hold(slowest, 0)
+        return True
 
     async def drain(self, timeout_s: float) -> bool:
         """

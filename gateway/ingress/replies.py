@@ -7,6 +7,7 @@ about our inside; limits come from the configuration. What a client sent is neve
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -44,6 +45,20 @@ class Reason(StrEnum):
     BAD_REVERSE_PATH = "bad_reverse_path"
     BAD_FORWARD_PATH = "bad_forward_path"
     TOO_MANY_ERRORS = "too_many_errors"
+    TOO_MANY_COMMANDS = "too_many_commands"
+    TOO_MANY_LETTERS = "too_many_letters"
+
+    START_TLS = "start_tls"
+    NEED_STARTTLS = "need_starttls"
+    NO_TLS = "no_tls"
+    CHALLENGE = "challenge"
+    AUTHENTICATED = "authenticated"
+    AUTH_REQUIRED = "auth_required"
+    AUTH_NEEDS_TLS = "auth_needs_tls"
+    AUTH_FAILED = "auth_failed"
+    AUTH_BUSY = "auth_busy"
+    AUTH_SHUT_OUT = "auth_shut_out"
+    SENDER_DENIED = "sender_denied"
 
     RELAY_DENIED = "relay_denied"
     MESSAGE_TOO_BIG = "message_too_big"
@@ -54,6 +69,11 @@ class Reason(StrEnum):
     REFUSED = "refused"
 
     TOO_MANY_CONNECTIONS = "too_many_connections"
+    TOO_MANY_CONNECTIONS_OF_ADDRESS = "too_many_connections_of_address"
+    TOO_MANY_LETTERS_OF_ADDRESS = "too_many_letters_of_address"
+    TOO_MANY_LETTERS_OF_USER = "too_many_letters_of_user"
+    TOO_MANY_RECIPIENTS_OF_ADDRESS = "too_many_recipients_of_address"
+    TOO_MANY_RECIPIENTS_OF_USER = "too_many_recipients_of_user"
     SHUTTING_DOWN = "shutting_down"
     IDLE = "idle"
     DATA_STALLED = "data_stalled"
@@ -92,6 +112,8 @@ NOT_VERIFIED = Reply(
     252, "2.0.0", "Addresses are not verified here, try to send", Reason.NOT_VERIFIED
 )
 BYE = Reply(221, "2.0.0", "Bye", Reason.BYE)
+START_TLS = Reply(220, "2.0.0", "Ready to start TLS", Reason.START_TLS)
+AUTHENTICATED = Reply(235, "2.7.0", "Authentication successful", Reason.AUTHENTICATED)
 
 # What the client does wrong.
 
@@ -122,6 +144,12 @@ BAD_FORWARD_PATH = Reply(
     553, "5.1.3", "The recipient's address is malformed", Reason.BAD_FORWARD_PATH
 )
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors, closing", Reason.TOO_MANY_ERRORS)
+TOO_MANY_COMMANDS = Reply(
+    421, "4.7.0", "Too many commands without a letter, closing", Reason.TOO_MANY_COMMANDS
+)
+TOO_MANY_LETTERS = Reply(
+    421, "4.7.0", "Too many letters in one session, connect again", Reason.TOO_MANY_LETTERS
+)
 RELAY_DENIED = Reply(550, "5.7.1", "Relaying denied", Reason.RELAY_DENIED)
 # RFC 3463 3.7: conversion required, and prohibited.
 SEALED = Reply(
@@ -130,7 +158,56 @@ SEALED = Reply(
     "A signed part has lines over 998 octets or NUL, and must not be changed",
     Reason.CANNOT_BE_CARRIED,
 )
+SENDER_DENIED = Reply(553, "5.7.1", "You may not send from this address", Reason.SENDER_DENIED)
 NO_ROUTE = Reply(554, "5.4.4", "No route takes this letter", Reason.NO_ROUTE)
+
+# TLS (RFC 3207) and AUTH (RFC 4954).
+
+SYNTAX_STARTTLS = Reply(501, "5.5.4", "Syntax: STARTTLS", Reason.BAD_SYNTAX)
+SYNTAX_AUTH = Reply(501, "5.5.4", "Syntax: AUTH mechanism", Reason.BAD_SYNTAX)
+TLS_ALREADY = Reply(503, "5.5.1", "TLS is active already", Reason.BAD_SEQUENCE)
+TLS_WITHIN_LETTER = Reply(503, "5.5.1", "A letter is under way", Reason.BAD_SEQUENCE)
+NO_TLS = Reply(454, "4.7.0", "TLS not available due to a temporary reason", Reason.NO_TLS)
+NEED_STARTTLS = Reply(530, "5.7.0", "Must issue a STARTTLS command first", Reason.NEED_STARTTLS)
+ALREADY_AUTHENTICATED = Reply(503, "5.5.1", "Already authenticated", Reason.BAD_SEQUENCE)
+AUTH_WITHIN_LETTER = Reply(503, "5.5.1", "A letter is under way", Reason.BAD_SEQUENCE)
+AUTH_REQUIRED = Reply(530, "5.7.0", "Authentication required", Reason.AUTH_REQUIRED)
+AUTH_NEEDS_TLS = Reply(
+    538, "5.7.11", "Encryption required for authentication", Reason.AUTH_NEEDS_TLS
+)
+AUTH_UNKNOWN_MECHANISM = Reply(504, "5.5.4", "Mechanisms are PLAIN and LOGIN", Reason.BAD_PARAMETER)
+AUTH_CANCELLED = Reply(501, "5.7.0", "Authentication cancelled", Reason.BAD_SYNTAX)
+AUTH_NOT_BASE64 = Reply(501, "5.5.2", "Cannot decode the response", Reason.BAD_SYNTAX)
+AUTH_MALFORMED = Reply(501, "5.5.2", "Malformed response", Reason.BAD_SYNTAX)
+AUTH_FAILED = Reply(535, "5.7.8", "Authentication credentials invalid", Reason.AUTH_FAILED)
+AUTH_BUSY = Reply(454, "4.7.0", "Too many logins at once, try again later", Reason.AUTH_BUSY)
+AUTH_SHUT_OUT = Reply(
+    421, "4.7.0", "Too many failed logins from your address, try again later", Reason.AUTH_SHUT_OUT
+)
+
+# What is too much for the moment.
+
+TOO_MANY_CONNECTIONS_OF_ADDRESS = Reply(
+    421,
+    "4.7.0",
+    "Too many connections from your address",
+    Reason.TOO_MANY_CONNECTIONS_OF_ADDRESS,
+)
+TOO_MANY_LETTERS_OF_ADDRESS = Reply(
+    450, "4.7.1", "Too many letters from your address, later", Reason.TOO_MANY_LETTERS_OF_ADDRESS
+)
+TOO_MANY_LETTERS_OF_USER = Reply(
+    450, "4.7.1", "Too many letters from this user, later", Reason.TOO_MANY_LETTERS_OF_USER
+)
+TOO_MANY_RECIPIENTS_OF_ADDRESS = Reply(
+    450,
+    "4.7.1",
+    "Too many recipients from your address, later",
+    Reason.TOO_MANY_RECIPIENTS_OF_ADDRESS,
+)
+TOO_MANY_RECIPIENTS_OF_USER = Reply(
+    450, "4.7.1", "Too many recipients from this user, later", Reason.TOO_MANY_RECIPIENTS_OF_USER
+)
 
 # What is our own trouble: temporary, always.
 
@@ -156,8 +233,8 @@ def hello(hostname: str) -> Reply:
     return Reply(250, "", hostname, Reason.HELLO)
 
 
-@lru_cache(maxsize=8)
-def extended_hello(hostname: str, max_message_size: int) -> Reply:
+@lru_cache(maxsize=64)
+def extended_hello(hostname: str, max_message_size: int, offers: tuple[str, ...] = ()) -> Reply:
     """To EHLO: our name, then what we offer, a line for each (RFC 5321 4.1.1.1)."""
     lines = (
         hostname,
@@ -168,6 +245,7 @@ def extended_hello(hostname: str, max_message_size: int) -> Reply:
         "SMTPUTF8",
         "ENHANCEDSTATUSCODES",
         "DSN",
+        *offers,
         "HELP",
     )
     return _LinesReply(250, "", hostname, Reason.HELLO, _wire(250, lines))
@@ -186,6 +264,11 @@ class _LinesReply(Reply):
 def _wire(code: int, lines: tuple[str, ...]) -> bytes:
     *before, last = lines
     return "".join((*(f"{code}-{line}\r\n" for line in before), f"{code} {last}\r\n")).encode()
+
+
+def challenge(octets: bytes) -> Reply:
+    """What AUTH asks next (RFC 4954 4); empty is a blank alone, which clients insist on."""
+    return Reply(334, "", base64.b64encode(octets).decode(), Reason.CHALLENGE)
 
 
 def bad_parameter(keyword: str) -> Reply:

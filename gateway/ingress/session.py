@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import ssl
 from typing import cast
 
 import structlog
@@ -20,10 +21,13 @@ from aiosmtpd.smtp import SMTP
 
 from gateway.ingress import policy, replies
 from gateway.ingress.commands import BdatCommand
+from gateway.ingress.credentials import TooManyChecks
 from gateway.ingress.dialogue import Dialogue
 from gateway.ingress.lines import LineFault, LineReader
+from gateway.ingress.policy import FrontDoorRules
 from gateway.ingress.reader import ChunkReader, DataReader
 from gateway.ingress.reception import Reception
+from gateway.ingress.sasl import Credentials
 from gateway.ingress.submission import Reply, Submission
 from providers.contract.envelope import Envelope
 
@@ -31,6 +35,10 @@ log = structlog.get_logger("gateway.ingress")
 
 _MOST_AHEAD = 1 << 16  # octets of commands that may wait while a letter is being taken
 _LARGEST_GROUP = 100  # replies; then others get their turn
+_PROGRESS = 64 << 10  # octets that show that a letter is moving
+
+HANDSHAKE_TIMEOUT_S = 30.0
+TLS_SHUTDOWN_TIMEOUT_S = 5.0  # many clients never answer the end of TLS
 
 
 class _Ended(Exception):
@@ -43,10 +51,20 @@ class Session(SMTP):
 
     A letter whose end was not seen is not taken. One that is being taken is taken to the end,
     whether its client stays or not; only `abort` cuts that short, and the log tells.
+
+    Args:
+        reception: What it shares with others.
+        listener: The name of the listener it came by.
+        loop: The running one.
+        rules: The listener's; the reception's where there are no others.
     """
 
     def __init__(
-        self, reception: Reception, listener: str, loop: asyncio.AbstractEventLoop
+        self,
+        reception: Reception,
+        listener: str,
+        loop: asyncio.AbstractEventLoop,
+        rules: FrontDoorRules | None = None,
     ) -> None:
         # Not SMTP's own: it goes through all attributes of itself and of a handler, which costs
         # more than a letter. Neither has anything for us, nor has a StreamReader.
@@ -54,11 +72,17 @@ class Session(SMTP):
         self.loop = loop
         self._handler_coroutine = None
         self._reception = reception
+        self._rules = rules or reception.rules
         self._listener = listener
+        self._opening: asyncio.Task[None] | None = None
+        self._address: str | None = None
+        self._refusal: Reply | None = None
         self._lines = LineReader()
         self._data: DataReader | ChunkReader | None = None
         self._chunks: ChunkReader | None = None
-        self._held = 0
+        self._progress = 0
+        self._progress_at = 0.0
+        self._toward_quantum = 0
         self._no_memory = False
         self._out: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -71,21 +95,48 @@ class Session(SMTP):
         self._done = False
         self._choked = False
 
+    def arrive(self, address: str) -> Reply | None:
+        """
+        Take a seat for a client whose connection is still being opened, by the current task.
+
+        Without it that is done when the connection is made.
+
+        Returns:
+            What it will be turned away with, if it is; the session says it once it can.
+        """
+        self._opening = asyncio.current_task()
+        self._take_seat(address)
+        return self._refusal
+
+    def give_up(self) -> None:
+        """The connection of a client that has arrived was not made."""
+        self._gone = self._done = True
+        self._leave_when_over()
+
+    def _take_seat(self, address: str) -> None:
+        self._address = address
+        self._refusal = self._reception.enter(self, self._listener, address)
+
     # What the event loop tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the client, or turn it away."""
         self.transport = self._wire = cast("asyncio.Transport", transport)
+        self._opening = None
+        if self._address is None:
+            self._take_seat(policy.client_address(transport.get_extra_info("peername")))
+        rules = self._rules
         self._dialogue = Dialogue(
-            self._reception, policy.client_address(transport.get_extra_info("peername"))
+            self._reception,
+            self._address or "",
+            rules,
+            tls=transport.get_extra_info("sslcontext") is not None,
         )
-        rules = self._reception.rules
         self._shortest_wait = min(rules.command_timeout_s, rules.data_timeout_s)
         self._expect(rules.command_timeout_s)
         self._timer = self.loop.call_later(self._shortest_wait, self._watch)
-        refusal = self._reception.enter(self, self._listener)
-        if refusal:
-            self._say(refusal)
+        if self._refusal:
+            self._say(self._refusal)
             self._finish()
         else:
             self._say(replies.greeting(rules.hostname))
@@ -106,7 +157,7 @@ class Session(SMTP):
         """The client sends no more, but may still read: what it sent is answered."""
         self._eof = True
         self._wake()
-        return True
+        return not self._dialogue.client.tls  # TLS has no half-closed connections
 
     def pause_writing(self) -> None:
         """The client does not read what we say."""
@@ -119,6 +170,8 @@ class Session(SMTP):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone; a letter being taken is taken on."""
+        if self._gone:
+            return
         self._gone = True
         self._timer.cancel()
         super(SMTP, self).connection_lost(error)
@@ -134,9 +187,23 @@ class Session(SMTP):
 
     def abort(self) -> None:
         """End now, without a word to the client."""
+        if self._opening is not None:
+            self._opening.cancel()
+            return
         self._wire.abort()
         if self._taking and self._handler_coroutine is not None:
             self._handler_coroutine.cancel()
+
+    def stalled_for(self) -> float:
+        """Seconds since the letter that is being read last moved; none while it is being taken."""
+        return 0.0 if self._taking else self.loop.time() - self._progress_at
+
+    def give_way(self) -> None:
+        """Drop what is held of the letter: others need the room, and it hardly moves."""
+        data = self._data or self._chunks
+        if data is not None:
+            self._no_memory = True
+            data.swallow()
 
     # The command loop.
 
@@ -156,27 +223,43 @@ class Session(SMTP):
         while True:
             line = await self._next_line()
             try:
-                reply = dialogue.answer(line)
-                if reply is replies.SEND_DATA:
-                    self._say(reply)
-                    reply = await self._letter()
-                elif dialogue.chunk is not None:
-                    reply = await self._chunk(dialogue.chunk, reply)
-                elif self._chunks is not None and not dialogue.within_letter:
-                    self._drop_chunks()
+                reply = await self._answer(line)
             except _Ended:
                 raise
             except Exception as error:  # noqa: BLE001 - logged; a surprise is a 451 (trap T11)
                 reply = self._internal_error(error)
+            if reply is None:
+                continue
             self._say(reply)
             if reply is replies.RELAY_DENIED:
                 log.info("relay_denied", listener=self._listener, client=dialogue.client.address)
             if reply.code in replies.LAST_CODES:
                 return
-            if dialogue.has_gone_wrong:
-                self._say(replies.TOO_MANY_ERRORS)
+            if farewell := dialogue.has_gone_wrong:
+                self._say(farewell)
                 return
-            self._expect(self._reception.rules.command_timeout_s)
+            if self._chunks is None:
+                # Between chunks the letter's own time runs on: a BDAT is no progress by itself.
+                self._expect(self._rules.command_timeout_s)
+
+    async def _answer(self, line: bytes | LineFault) -> Reply | None:
+        """The reply to a line, after all that waits between the two; `None`: it was said."""
+        dialogue = self._dialogue
+        reply = dialogue.answer(line)
+        if reply is replies.SEND_DATA:
+            self._say(reply)
+            return await self._letter()
+        if dialogue.chunk is not None:
+            return await self._chunk(dialogue.chunk, reply)
+        if self._chunks is not None and not dialogue.within_letter:
+            self._drop_chunks()
+        if dialogue.credentials is not None:
+            return await self._check(dialogue.credentials)
+        if reply is replies.START_TLS:
+            self._say(reply)
+            await self._start_tls()
+            return None
+        return reply
 
     async def _next_line(self) -> bytes | LineFault:
         while True:
@@ -193,10 +276,83 @@ class Session(SMTP):
                 return line
             await self._more()
 
+    async def _start_tls(self) -> None:
+        """Shake hands; whatever came in the clear behind STARTTLS is dropped and never obeyed."""
+        self._send()
+        self._lines.take_rest()
+        self._reading_paused = False
+        tls = self._reception.tls
+        assert tls is not None  # noqa: S101 - the dialogue has looked
+        try:
+            wire = await self.loop.start_tls(
+                self._wire,
+                self,
+                tls.contexts[self._rules.tls_profile],
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S,
+            )
+        except (OSError, ssl.SSLError) as error:
+            self._tell_of_handshake(error)
+            self._wire.abort()
+            self.connection_lost(None)
+            raise _Ended from error
+        if wire is None:  # the client went while the handshake was at its end
+            self.connection_lost(None)
+            raise _Ended
+        self.transport = self._wire = wire
+        self._dialogue.secured()
+        self._expect(self._rules.command_timeout_s)
+
+    def _tell_of_handshake(self, error: Exception) -> None:
+        self._reception.observer.handshake_failed(self._listener)
+        log.info(
+            "tls_failed",
+            listener=self._listener,
+            client=self._dialogue.client.address,
+            reason=handshake_trouble(error),
+        )
+
+    async def _check(self, credentials: Credentials) -> Reply:
+        """Have a password checked; a wrong one is answered late."""
+        reception, dialogue = self._reception, self._dialogue
+        about = {"listener": self._listener, "client": dialogue.client.address}
+        self._send()
+        if reception.credentials is None:
+            return dialogue.refuse_credentials(replies.AUTH_FAILED)
+        try:
+            user = await reception.credentials.verify(credentials)
+        except TooManyChecks:
+            log.warning("auth_busy", **about)
+            return dialogue.refuse_credentials(replies.AUTH_BUSY)
+        if user is not None:
+            log.info("authenticated", **about, user=user.name)
+            return dialogue.welcome(user)
+        # A name that is not ours may be a password typed into the wrong field.
+        known = reception.credentials.knows(credentials.username)
+        log.warning("auth_failed", **about, user=credentials.username if known else None)
+        await self._let_wait(reception.limits.login_failed(dialogue.client.address))
+        shut_out = reception.limits.is_shut_out(dialogue.client.address)
+        if shut_out:
+            log.warning("auth_shut_out", **about)
+        return dialogue.refuse_credentials(
+            replies.AUTH_SHUT_OUT if shut_out else replies.AUTH_FAILED
+        )
+
+    async def _let_wait(self, seconds: float) -> None:
+        """Answer late; not when the client has gone meanwhile."""
+        until = self.loop.time() + seconds
+        timer = self.loop.call_later(seconds, self._wake)
+        try:
+            while self.loop.time() < until and not self._gone:
+                await self._event()
+        finally:
+            timer.cancel()
+
     async def _letter(self) -> Reply:
         """Read the content that follows 354, and have the letter taken."""
-        data = DataReader(self._reception.rules.max_message_size)
-        self._no_memory = False
+        data = DataReader(self._rules.max_message_size)
+        self._begin_letter()
         try:
             await self._read(data, self._lines.take_rest())
             return await self._end_of_letter(data)
@@ -211,8 +367,8 @@ class Session(SMTP):
         """
         data = self._chunks
         if data is None:
-            data = self._chunks = ChunkReader(self._reception.rules.max_message_size)
-            self._no_memory = False
+            data = self._chunks = ChunkReader(self._rules.max_message_size)
+            self._begin_letter()
         try:
             self._announce(data, chunk, kept=reply is replies.CHUNK_OK)
             await self._read(data, self._lines.take(chunk.octets))
@@ -232,8 +388,8 @@ class Session(SMTP):
     def _announce(self, data: ChunkReader, chunk: BdatCommand, *, kept: bool) -> None:
         """Make ready for the octets of a chunk; there may be no room for them."""
         data.expect(chunk.octets, last=chunk.last)
-        full = self._reception.held + chunk.octets > self._reception.rules.memory
-        self._no_memory = self._no_memory or (full and not data.too_big)
+        full = not data.too_big and not self._reception.has_room(chunk.octets)
+        self._no_memory = self._no_memory or full
         if full or not kept:
             data.swallow()
 
@@ -255,7 +411,7 @@ class Session(SMTP):
 
     def _refusal_of(self, data: DataReader | ChunkReader) -> Reply | None:
         if data.too_big:
-            return replies.message_too_big(self._reception.rules.max_message_size)
+            return replies.message_too_big(self._rules.max_message_size)
         return replies.NO_MEMORY if self._no_memory else None
 
     def _drop_chunks(self) -> None:
@@ -301,23 +457,44 @@ class Session(SMTP):
             "size": size,
         }
 
+    def _begin_letter(self) -> None:
+        """Its content follows, and its time begins."""
+        self._no_memory = False
+        self._progress = self._toward_quantum = 0
+        self._progress_at = self.loop.time()
+        self._expect(self._rules.data_timeout_s)
+
+    def _note_progress(self, octets: int) -> None:
+        """
+        Give a letter that moves more time.
+
+        A single octet buys none: who sends one now and then would hold a session, and with it what
+        came before, for as long as he likes.
+        """
+        self._progress += octets
+        if self._progress >= _PROGRESS:
+            self._progress = 0
+            self._progress_at = self.loop.time()
+        self._toward_quantum += octets
+        if self._toward_quantum >= self._rules.data_quantum:
+            self._toward_quantum = 0
+            self._expect(self._rules.data_timeout_s)
+
     def _read_content(self, data: DataReader | ChunkReader, chunk: bytes) -> None:
-        rules = self._reception.rules
-        self._expect(rules.data_timeout_s)
+        self._note_progress(len(chunk))
         rest = data.feed(chunk)
         self._hold(data.held)
         if rest is not None:
             self._data = None
             self._lines.feed(rest)
             self._wake()
-        elif self._reception.held > rules.memory:
+        elif not self._reception.has_room(0):
             self._no_memory = True
             data.swallow()
             self._hold(0)
 
     def _hold(self, octets: int) -> None:
-        self._reception.held += octets - self._held
-        self._held = octets
+        self._reception.hold(self, octets)
 
     # Input, output, time.
 
@@ -368,7 +545,8 @@ class Session(SMTP):
             if self._choked or self._done:
                 self._wire.abort()  # it does not read what we say, our last words perhaps
                 return
-            self._farewell = replies.IDLE if self._data is None else replies.DATA_STALLED
+            within = self._data or self._chunks
+            self._farewell = replies.IDLE if within is None else replies.DATA_STALLED
             self._wake()
         wait = self._deadline - now
         self._timer = self.loop.call_later(
@@ -397,4 +575,11 @@ class Session(SMTP):
 
     def _leave_when_over(self) -> None:
         if self._gone and self._done:
-            self._reception.leave(self, self._listener)
+            self._reception.leave(self, self._listener, self._address or "")
+
+
+def handshake_trouble(error: BaseException) -> str:
+    """Why TLS did not come about, in OpenSSL's word or the system's."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not TLS").replace("_", " ").lower()
+    return getattr(error, "strerror", None) or "the client went away"

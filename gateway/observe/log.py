@@ -33,7 +33,16 @@ from gateway.domain.notification import Result
 from providers.contract.outcome import Kind
 
 # Libraries that log what their users say line by line, or that tell what our own lines tell.
-_QUIET = ("mail.log", "aiosmtplib", "httpx", "httpcore", "uvicorn", "alembic", "asyncio")
+_QUIET = (
+    "mail.log",
+    "mail.debug",
+    "aiosmtplib",
+    "httpx",
+    "httpcore",
+    "uvicorn",
+    "alembic",
+    "asyncio",
+)
 
 
 def set_up(style: Literal["auto", "json", "human"], level: str) -> None:

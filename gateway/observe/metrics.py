@@ -91,6 +91,13 @@ class Metrics:
         )
         for repair in Repair:
             self.repairs.labels(repair.value)
+        self.tls_failures = self._counter(
+            "smtp_tls_failures", "TLS handshakes that did not come about.", ("listener",)
+        )
+        self.tls_certificate_expiry = self._gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the front door's certificate expires; NaN where it has none.",
+        )
         self.message_size = self._histogram("message_size_bytes", "Size of letters taken.", _SIZES)
         self.duplicates = self._counter(
             "duplicates",
@@ -101,6 +108,7 @@ class Metrics:
             self.duplicates.labels(listener)
             self.smtp_connections.labels(listener)
             self.smtp_sessions.labels(listener)
+            self.tls_failures.labels(listener)
             self.messages_received.labels(listener)
             for code_class in _CODE_CLASSES:
                 for reason in reasons:
@@ -288,6 +296,10 @@ class Metrics:
         for key in self._pausable:
             self.paused.labels(key[0].value, key[1]).set(key in paused)
         self.spool_bytes.set(stats.octets)
+
+    def set_certificate(self, expires_at: datetime | None) -> None:
+        """Show when the front door's certificate expires."""
+        self.tls_certificate_expiry.set(expires_at.timestamp() if expires_at else float("nan"))
 
     def render(self) -> bytes:
         """The exposition in Prometheus' text format."""

@@ -22,6 +22,7 @@ async def test_a_letter_from_greeting_to_bye(house: House) -> None:
         "250-SMTPUTF8",
         "250-ENHANCEDSTATUSCODES",
         "250-DSN",
+        "250-LIMITS RCPTMAX=1000",
         "250 HELP",
     ]
     assert await client.say("MAIL FROM:<a@example.com>") == ["250 2.1.0 Ok"]

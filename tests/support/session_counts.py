@@ -13,12 +13,14 @@ class SessionCounts:
         connected_to: Listeners, in the order clients came.
         disconnected_from: The same for sessions that ended.
         replies: All replies, with the listener.
+        failed_handshakes: Listeners, for each TLS that did not come about.
     """
 
     def __init__(self) -> None:
         self.connected_to: list[str] = []
         self.disconnected_from: list[str] = []
         self.replies: list[tuple[str, Reply]] = []
+        self.failed_handshakes: list[str] = []
 
     def connected(self, listener: str) -> None:
         self.connected_to.append(listener)
@@ -28,6 +30,9 @@ class SessionCounts:
 
     def replied(self, listener: str, reply: Reply) -> None:
         self.replies.append((listener, reply))
+
+    def handshake_failed(self, listener: str) -> None:
+        self.failed_handshakes.append(listener)
 
     @property
     def reasons(self) -> list[str]:

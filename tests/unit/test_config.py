@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
+from gateway.app.front_door import limit_rules, listener_specs
 from gateway.config import load
 from gateway.domain.routing import Fidelity, OnUncertain
 from gateway.errors import ConfigError
+from gateway.ingress.policy import Auth, Tls, TlsProfile
+from providers.contract.capabilities import Rate
 
 MINIMAL = """
 providers:
@@ -130,6 +134,43 @@ providers:
     assert "s3cr3t-k3y" not in str(settings.model_dump(mode="json"))
 
 
+def listener(settings: str, more: str = "") -> str:
+    """A front door whose one listener has these settings."""
+    return f"smtp: {{listeners: [{{name: app, {settings}}}]{more}}}\n"
+
+
+def test_front_door_with_everything(tmp_path: Path) -> None:
+    """Several listeners with different rules, each with what it does not say from the section."""
+    text = """
+smtp:
+  networks: 192.0.2.0/24
+  users_file: users
+  certificate: crt
+  private_key: key
+  max_message_size: 10MiB
+  letters_per_address: 300/m
+  listeners:
+    - {name: app, tls: off, auth: off}
+    - {name: printers, host: 0.0.0.0, tls: starttls, tls_profile: old, max_message_size: 50MiB}
+    - {name: people, host: 0.0.0.0, port: 465, tls: implicit, auth: required, networks: []}
+    - {name: local, socket: /run/mailquay.sock, socket_mode: "0600"}
+"""
+    settings = load(write(tmp_path, MINIMAL + text))
+    app, printers, people, local = listener_specs(settings)
+    assert app.rules is not None
+    assert (app.rules.tls, app.rules.auth) == (Tls.OFF, Auth.OFF)
+    assert app.rules.networks == (ip_network("192.0.2.0/24"),)
+    assert printers.rules is not None
+    assert printers.rules.tls_profile is TlsProfile.OLD
+    assert (app.rules.max_message_size, printers.rules.max_message_size) == (10 << 20, 50 << 20)
+    assert people.rules is not None
+    assert (people.port, people.rules.networks, people.rules.auth) == (465, (), Auth.REQUIRED)
+    assert local.rules is not None
+    assert (local.path, local.mode, local.rules.local) == (Path("/run/mailquay.sock"), 0o600, True)
+    assert limit_rules(settings).letters_per_address == Rate(300, timedelta(minutes=1))
+    assert app.rules.max_connections_per_address == 250
+
+
 @pytest.mark.parametrize(
     ("text", "key", "reason"),
     [
@@ -142,6 +183,19 @@ providers:
         (MINIMAL + "retry: {first: 2h, longest: 1h}\n", "retry", "longest wait"),
         (MINIMAL + "smtp: {max_message_size: huge}\n", "smtp.max_message_size", "25MiB"),
         (MINIMAL + "smtp: {networks: [0.0.0.0/0]}\n", "smtp.networks", "strangers"),
+        (MINIMAL + "smtp: {networks: [0.0.0.0/1, 128.0.0.0/1]}\n", "smtp.networks", "strangers"),
+        (MINIMAL + listener("networks: ['::/0']"), "smtp.listeners.0.networks", "strangers"),
+        (MINIMAL + listener("proxy_networks: 0.0.0.0/0"), "proxy_networks", "narrowly"),
+        (MINIMAL + listener("tls: required"), "smtp", "no smtp.certificate"),
+        (MINIMAL + listener("auth: optional"), "smtp", "no smtp.users_file"),
+        (
+            MINIMAL + listener("auth: required, host: 0.0.0.0", ", users_file: u"),
+            "smtp",
+            "never offered",
+        ),
+        (MINIMAL + "smtp: {certificate: c}\n", "smtp", "one without the other"),
+        (MINIMAL + listener("socket: /s, proxy_networks: 10.0.0.1"), "smtp", "no networks"),
+        (MINIMAL + listener("socket_mode: rw"), "socket_mode", "octal"),
         (MINIMAL + "spool: {url: /tmp/x}\n", "spool.url", "not an address"),
         (MINIMAL + "routes: [{name: a, providers: [gone]}]\n", "routes.a", "gone"),
         (MINIMAL + "hostname: 'a b'\n", "hostname", "host name"),

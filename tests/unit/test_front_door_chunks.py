@@ -254,17 +254,18 @@ async def test_client_that_leaves_between_chunks(end: bytes) -> None:
 
 
 async def test_chunk_that_stalls() -> None:
-    """Within a chunk a client has the time of data, between chunks that of commands."""
+    """The letter's time runs over all its chunks: a command is no progress, content is."""
     house = House()
     wire = await house.greeted()
-    feed(wire, ENVELOPE + b"BDAT 10\r\nx")
+    feed(wire, ENVELOPE + b"BDAT 20000\r\nx")
     house.loop.advance(179)
-    feed(wire, b"x" * 9)
+    feed(wire, b"x" * 19_999)
     await wire.until_sent(OK)
-    house.loop.advance(299)
+    house.loop.advance(179)
     feed(wire, b"NOOP\r\nBDAT 10 LAST\r\nx")
     await wire.until_sent(replies.NOOP_OK.line())
-    house.loop.advance(180)
+    assert not wire.closing
+    house.loop.advance(1)
     assert await wire.until_sent(b"\r\n") == replies.DATA_STALLED.line()
 
 

@@ -43,11 +43,11 @@ def test_verb_and_argument(line: bytes, expected: tuple[bytes, bytes]) -> None:
     [
         (b"", replies.EMPTY_LINE),
         (b"XYZZY", replies.UNKNOWN_COMMAND),
-        (b"AUTH", replies.NOT_IMPLEMENTED),
-        (b"STARTTLS", replies.NOT_IMPLEMENTED),
+        (b"ETRN", replies.NOT_IMPLEMENTED),
         (b"EXPN", replies.NOT_IMPLEMENTED),
         (b"GET", replies.NOT_SMTP),
         (b"POST", replies.NOT_SMTP),
+        (b"PROXY", replies.NOT_SMTP),
         (b"\x16\x03", replies.NOT_SMTP),
     ],
 )

@@ -135,13 +135,73 @@ async def test_data_that_stalls() -> None:
 
 
 async def test_slow_data_that_does_not_stall() -> None:
-    """A slow line is no reason to lose a letter: an octet now and then is progress."""
+    """A slow line is no reason to lose a letter, however long it takes."""
     house = House()
     wire = await house.at_data()
-    for octet in b"Subject: a\r\n\r\nslowly\r\n.\r\n":
-        house.loop.advance(179)
-        feed(wire, bytes([octet]))
+    for _ in range(50):
+        house.loop.advance(10)
+        feed(wire, b"x" * 1198 + b"\r\n")
+    feed(wire, b".\r\n")
     await wire.until_sent(b"queued as Q0001\r\n")
+
+
+async def test_data_that_trickles() -> None:
+    """An octet now and then is no progress: who sends one would hold a session for days."""
+    house = House()
+    wire = await house.at_data()
+    feed(wire, b"x" * 17_000)
+    for _ in range(17):
+        house.loop.advance(10)
+        feed(wire, b"x")
+        assert not wire.closing
+    house.loop.advance(10)
+    assert await wire.until_sent(b"\r\n") == replies.DATA_STALLED.line()
+    await wire.until(lambda wire: wire.lost)
+    assert house.reception.held == 0
+
+
+async def test_trickling_letter_gives_way() -> None:
+    """
+    Where memory is short, the letter that hardly moves is put off, not the one that just came.
+
+    Else clients that trickle would keep all others out (452 to everybody).
+    """
+    house = House()
+    slow, fast = await house.at_data(), await house.at_data()
+    feed(slow, b"x" * 90_000)
+    house.loop.advance(11)
+    feed(fast, (b"x" * 98 + b"\r\n") * 900)
+    feed(fast, b".\r\n")
+    await fast.until_sent(b"queued as Q0001\r\n")
+    feed(slow, b"\r\n.\r\n")
+    assert await slow.until_sent(b"\r\n") == replies.NO_MEMORY.line()
+    assert house.reception.held == 0
+
+
+async def test_moving_letter_does_not_give_way() -> None:
+    """Who sends as fast as the others keeps its room; the one that came last is put off."""
+    house = House()
+    first, second = await house.at_data(), await house.at_data()
+    feed(first, b"x" * 90_000)
+    house.loop.advance(9)
+    feed(second, b"x" * 90_000)
+    feed(second, b"\r\n.\r\n")
+    assert await second.until_sent(b"\r\n") == replies.NO_MEMORY.line()
+    feed(first, b"\r\n.\r\n")
+    await first.until_sent(b"queued as Q0001\r\n")
+
+
+async def test_declared_letter_finds_room_at_a_trickling_one() -> None:
+    """MAIL with SIZE is not refused for the sake of a letter that hardly moves."""
+    house = House()
+    slow, fast = await house.at_data(), await house.greeted()
+    feed(slow, b"x" * 90_000)
+    feed(fast, b"EHLO a\r\nMAIL FROM:<> SIZE=90000\r\n")
+    await fast.until_sent(replies.NO_MEMORY.line())
+    house.loop.advance(11)
+    feed(fast, b"MAIL FROM:<> SIZE=90000\r\n")
+    await fast.until_sent(replies.MAIL_OK.line())
+    assert house.reception.held == 0
 
 
 async def test_taking_takes_its_time() -> None:
@@ -201,7 +261,7 @@ async def test_client_that_does_not_read_its_last_reply() -> None:
 
 async def test_commands_wait_while_a_letter_is_taken() -> None:
     """No letter overtakes another, and what waits is bounded: beyond it we do not read."""
-    house = House()
+    house = House(replace(RULES, max_commands=100_000))
     house.intake.hang()
     wire = await house.at_data()
     feed(wire, b".\r\nNOOP\r\n")

@@ -74,6 +74,11 @@ class Dialogue:
         return self._mail is not None
 
     @property
+    def expects_command(self) -> bool:
+        """Whether the next line is a command, and not a response that AUTH waits for."""
+        return self._exchange is None
+
+    @property
     def has_gone_wrong(self) -> Reply | None:
         """Why we end the session: more errors or commands since the last letter than we bear."""
         if self._errors >= self._rules.max_errors:

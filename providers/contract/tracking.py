@@ -1,15 +1,20 @@
 """
-The normalised words for what became of a letter after the provider accepted it.
+The normalised words for what became of a letter after the provider accepted it, and who tells them.
 
 The names are Anymail's. Provider spellings live in the mapping table of each adapter; a word that
-no table knows becomes `unknown`, and the raw text travels along.
+no table knows becomes `unknown`, and the raw text travels along. A provider tells by calling us
+(`WebhookSource`), by being asked (`StatusSource`), or both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from providers.contract.errors import ProviderError
 
 
 class EventType(StrEnum):
@@ -48,7 +53,8 @@ class TrackingEvent:
     """
     One thing a provider told about one recipient's letter.
 
-    `recipient` is `None` where the provider names only its id; `raw` keeps its own words.
+    `recipient` is `None` where the provider names only its id; `raw` keeps its own words, capped.
+    `click_url` is the link that was followed.
     """
 
     event_type: EventType
@@ -58,7 +64,75 @@ class TrackingEvent:
     reject_reason: RejectReason | None = None
     mta_response: str = ""
     raw: str = ""
+    click_url: str = ""
 
     def __post_init__(self) -> None:
         if self.timestamp.tzinfo is None:
             raise ValueError("a tracking event's timestamp knows its zone")
+
+
+class InvalidWebhook(ProviderError):
+    """A call to our webhook that cannot be understood; the text says why, without its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetterStatus:
+    """
+    What a provider answers when it is asked about one letter.
+
+    `events` holds all that it tells, the oldest first as far as it says; it tells the same again
+    when it is asked again. `final` means that the letter's own fate is sealed, and asking on would
+    bring openings and clicks at most.
+    """
+
+    events: tuple[TrackingEvent, ...]
+    final: bool
+
+
+@runtime_checkable
+class WebhookSource(Protocol):
+    """A provider that calls us when something happens to a letter."""
+
+    def events_from_webhook(
+        self, headers: Mapping[str, str], body: bytes
+    ) -> tuple[TrackingEvent, ...]:
+        """
+        Read one call.
+
+        Args:
+            headers: Of the call, names in lower case.
+            body: Its octets, whole.
+
+        Returns:
+            At least one event. The same may come again, late, and in any order.
+
+        Raises:
+            InvalidWebhook: It cannot be understood.
+
+        Who called is not known from this: the secret in the path is for the caller to check, and
+        whether the letter is one of ours.
+        """
+        ...
+
+
+@runtime_checkable
+class StatusSource(Protocol):
+    """A provider that can be asked what became of a letter."""
+
+    async def statuses(
+        self, provider_message_ids: Sequence[str], *, deadline: float
+    ) -> Mapping[str, LetterStatus]:
+        """
+        Ask about letters.
+
+        Args:
+            provider_message_ids: As the outcomes of delivery named them.
+            deadline: Monotonic seconds; what is known by then is returned.
+
+        Returns:
+            The answers by id. A letter that is missing has no news: ask again later. Never raises
+            for trouble.
+
+        On cancellation nothing is lost: asking changes nothing.
+        """
+        ...

@@ -102,12 +102,9 @@ class RestV1:
         """
         found: dict[str, LetterStatus] = {}
         for message_id in provider_message_ids:
-            remaining = deadline - self._clock.monotonic()
-            if remaining <= 0:
-                break
             try:
-                found[message_id] = await self._status(message_id, remaining)
-            except NotFound:
+                found[message_id] = await self._status(message_id, deadline)
+            except (NotFound, ValueError):  # or no id at all, where the platform named none
                 found[message_id] = LetterStatus((), final=True)
             except RestV1Error:
                 break
@@ -117,18 +114,12 @@ class RestV1:
         """Close all connections."""
         await self._client.aclose()
 
-    async def _status(self, message_id: str, within_s: float) -> LetterStatus:
-        api = RestV1Api(
-            self._client,
-            self.pace,
-            self._clock,
-            timeout_s=min(within_s, self._timeout_s),
-            patience_s=0.0,
-        )
+    async def _status(self, message_id: str, deadline: float) -> LetterStatus:
         if message_id.startswith(CAMPAIGN):
-            campaign = await api.call(one_campaign(message_id.removeprefix(CAMPAIGN)))
+            asked = one_campaign(message_id.removeprefix(CAMPAIGN))
+            campaign = await self.api.call(asked, deadline=deadline)
             return status_from_campaign(campaign, message_id, self._clock.now())
-        message = await api.call(message_info(message_id))
+        message = await self.api.call(message_info(message_id), deadline=deadline)
         return status_from_message(message, message_id, self._clock.now())
 
     async def _deliver_to_list(

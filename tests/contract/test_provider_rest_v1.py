@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from gateway.clock import SystemClock
-from providers.contract.capabilities import Part
+from providers.contract.capabilities import Part, Tracking
 from providers.contract.options import SendOptions
 from providers.contract.outcome import Cause, DeliveryOutcome, DeliveryRequest, Kind, Scope
+from providers.contract.tracking import EventType, StatusSource, WebhookSource
 from providers.rest_v1 import RestV1
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.rest_v1.lists import MailingList
@@ -291,3 +293,142 @@ class TestProbe:
         result = await provider.probe()
         assert (result.ok, result.cause) == (False, cause)
         assert result.detail
+
+
+class TestAnswersThatProveNothing:
+    @pytest.mark.parametrize(
+        ("style", "kind", "accepted"),
+        [
+            ("no_id", Kind.ACCEPTED, True),
+            ("errors", Kind.REJECTED, False),
+            ("list", Kind.UNCERTAIN, True),
+            ("empty", Kind.UNCERTAIN, True),
+        ],
+    )
+    async def test_success_codes(
+        self, *, harness: Harness, provider: RestV1, style: str, kind: Kind, accepted: bool
+    ):
+        """D 9: a 2xx without id is accepted, with errors refused, unreadable uncertain."""
+        harness.faults.add(Fault(FaultKind.GARBAGE, style=style))
+        outcome = await deliver(provider)
+        assert (outcome.kind, outcome.provider_message_id) == (kind, "")
+        assert bool(harness.letterbox.letters) is accepted
+
+    @pytest.mark.parametrize("created", [200, 201])
+    @pytest.mark.parametrize("ids", ["number", "string"])
+    async def test_any_success_and_any_id(
+        self, harness: Harness, provider: RestV1, created: int, ids: str
+    ):
+        """D 9 and D 10: 200 or 201, number or string: the same id as text."""
+        harness.sandbox.dialect.created = created
+        harness.sandbox.dialect.ids = ids
+        assert (await deliver(provider)).provider_message_id == "5000000001"
+
+    @pytest.mark.parametrize("shape", ["errors", "message", "error", "text", "html", "empty"])
+    @pytest.mark.parametrize("status", ["400", "422"])
+    async def test_a_refused_sender(
+        self, *, harness: Harness, provider: RestV1, shape: str, status: str
+    ):
+        """D 15 and D 23: by the code, wherever and in whatever words the reason stands."""
+        harness.sandbox.dialect.errors = shape
+        harness.faults.add(Fault(FaultKind.REFUSE, style=status))
+        assert (await deliver(provider)).kind is Kind.REJECTED
+
+    async def test_an_installation_that_names_no_files(self, harness: Harness, provider: RestV1):
+        """D 17: silence about files is no loss."""
+        harness.sandbox.dialect.files = "untold"
+        outcome = await deliver(provider, a_request(message=a_message(attachments=[File()])))
+        assert (outcome.kind, outcome.losses) == (Kind.ACCEPTED, ())
+
+    async def test_a_wait_that_is_not_named(self, harness: Harness, provider: RestV1):
+        """D 13: throttled all the same; how long to wait is the gateway's to choose."""
+        harness.faults.add(Fault(FaultKind.THROTTLE, style="none"))
+        outcome = await deliver(provider)
+        assert (outcome.cause, outcome.retry_after) == (Cause.THROTTLED, None)
+
+    async def test_the_reserve_gets_nothing_that_the_main_host_may_have(
+        self, harness: Harness, clock: SystemClock
+    ):
+        """D 8: after an answer that was lost, and after any answer, the reserve is not asked."""
+        main = Harness()
+        await main.start()
+        reserve_url = f"http://127.0.0.1:{harness.listener.port}/v1"
+        provider = main.build(clock, reserve_url=reserve_url)
+        for kind in (FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER, FaultKind.DEFER, FaultKind.ERROR):
+            main.faults.add(Fault(kind))
+            assert (await deliver(provider)).kind is not Kind.ACCEPTED
+        assert harness.letterbox.calls == {}
+        await provider.aclose()
+        await main.stop()
+
+
+class TestTracking:
+    async def test_it_is_a_source_of_both_kinds(self, provider: RestV1):
+        """As its capabilities say."""
+        assert isinstance(provider, WebhookSource)
+        assert isinstance(provider, StatusSource)
+        assert provider.capabilities.tracking is Tracking.WEBHOOK_AND_POLL
+
+    async def test_statuses(self, harness: Harness, provider: RestV1):
+        """Asked by the id of the outcome: on its way, and in the end delivered and opened."""
+        message_id = (await deliver(provider)).provider_message_id
+        seen = []
+        for _ in range(3):
+            found = await provider.statuses([message_id], deadline=soon())
+            (event,) = found[message_id].events
+            seen.append((event.event_type, found[message_id].final))
+            harness.sandbox.advance()
+        assert seen == [
+            (EventType.QUEUED, False),
+            (EventType.SENT, False),
+            (EventType.DELIVERED, True),
+        ]
+        harness.sandbox.messages.happen(int(message_id), "opened")
+        found = await provider.statuses([message_id], deadline=soon())
+        assert found[message_id].events[1].event_type is EventType.OPENED
+
+    async def test_list_letters(self, harness: Harness, provider: RestV1):
+        """A campaign is asked as one."""
+        harness.sandbox.lists.found[1] = MailingList(1, "Clients")
+        outcome = await deliver(provider, wishing(mailing_list="1"))
+        harness.sandbox.advance()
+        found = await provider.statuses([outcome.provider_message_id], deadline=soon())
+        assert found["campaign:70"].final
+
+    async def test_letters_that_nobody_knows(self, provider: RestV1):
+        """Not found, and without an id: nothing more will come."""
+        found = await provider.statuses(["1", ""], deadline=soon())
+        assert [(status.events, status.final) for status in found.values()] == [((), True)] * 2
+
+    @pytest.mark.parametrize(
+        "kind", [FaultKind.UNAUTHORISED, FaultKind.ERROR, FaultKind.DROP_BEFORE, FaultKind.GARBAGE]
+    )
+    async def test_trouble_ends_the_round(
+        self, harness: Harness, provider: RestV1, kind: FaultKind
+    ):
+        """What was learnt before stays; the others are asked another time."""
+        ids = [(await deliver(provider)).provider_message_id for _ in range(2)]
+        harness.faults.add(Fault(kind, times=None))
+        assert await provider.statuses(ids, deadline=soon()) == {}
+        harness.faults.clear()
+        assert len(await provider.statuses(ids, deadline=soon())) == 2
+        assert await provider.statuses(ids, deadline=SystemClock().monotonic() - 1) == {}
+
+    @pytest.mark.parametrize("style", ["nested", "flat"])
+    async def test_webhooks_as_the_platform_sends_them(
+        self, harness: Harness, provider: RestV1, style: str
+    ):
+        """What the emulator would post is what the adapter reads (B.12)."""
+        harness.sandbox.dialect.webhook_style = style
+        harness.sandbox.hooks.urls.append("http://127.0.0.1:1/hook")
+        harness.sandbox.sender.held = True
+        message_id = (await deliver(provider)).provider_message_id
+        harness.sandbox.messages.happen(int(message_id), "complined")
+        ((_, body),) = harness.sandbox.sender._waiting
+        (event,) = provider.events_from_webhook({}, json.dumps(body).encode())
+        assert event.event_type is EventType.COMPLAINED
+        assert event.provider_message_id == message_id
+
+
+def soon() -> float:
+    return SystemClock().monotonic() + 10

@@ -8,6 +8,7 @@ has a pace of its own; there the platform's 429 is what slows both, and it is wa
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -78,22 +79,27 @@ class RestV1Api:
         self._timeout_s = timeout_s
         self._patience_s = patience_s
 
-    async def call(self, operation: Operation[T]) -> T:
+    async def call(self, operation: Operation[T], *, deadline: float = math.inf) -> T:
         """
         Make one call.
 
         A 429 is waited for and the call made again, which is safe: nothing was done. Nothing else
         is tried again.
 
+        Args:
+            operation: What to ask or to do.
+            deadline: Monotonic seconds after which neither turn nor answer is waited for, where
+                the client's own patience lasts longer.
+
         Raises:
             RestV1Error: It failed; `done` tells whether it may have been carried out all the same.
         """
-        give_up = self._clock.monotonic() + self._patience_s
+        give_up = min(self._clock.monotonic() + self._patience_s, deadline)
         wait_s = _FIRST_WAIT_S
         while True:
             await self._turn(operation.request, give_up)
-            deadline = self._clock.monotonic() + self._timeout_s
-            answer = await self._client.call(operation.request, deadline=deadline)
+            answer_by = min(self._clock.monotonic() + self._timeout_s, deadline)
+            answer = await self._client.call(operation.request, deadline=answer_by)
             if isinstance(answer, NoAnswer):
                 raise error_from_no_answer(answer)
             error = error_from_answer(answer, extra=operation.extra, now=self._clock.now())

@@ -25,18 +25,29 @@ from providers.contract.outcome import (
     all_same,
 )
 from providers.contract.provider import ProbeResult
+from providers.contract.tracking import LetterStatus, TrackingEvent
 from providers.form_v2.batches import PreparedCall, Shareable, batches_from
 from providers.form_v2.client import FormV2Client
 from providers.form_v2.letters import attachment_from, content_from, sending_from
 from providers.form_v2.results import apart, not_reported, outcomes_from
 from providers.form_v2.settings import FormV2Settings, capabilities_from
+from providers.form_v2.tracking import (
+    NO_STATUS,
+    events_from_list,
+    events_from_mailings,
+    mailing_id,
+    question_from,
+    status_from,
+)
 from providers.form_v2.wire.answers import (
     read_batch_taken,
+    read_delivery_list,
     read_email_sent,
     read_list_sent,
     read_mailings,
 )
 from providers.form_v2.wire.forms import (
+    BULK_STATUS,
     Form,
     build_bulk_status,
     build_send_by_list,
@@ -56,7 +67,7 @@ _MOST_APART = 10_000  # letters remembered to go alone; beyond them the oldest s
 
 
 class FormV2:
-    """`BulkProvider` for the v2 formData API."""
+    """`BulkProvider` and `StatusSource` for the v2 formData API."""
 
     kind = "form_v2"
 
@@ -114,6 +125,26 @@ class FormV2:
         found = prepare(request, self.capabilities, lambda composition, _: composition)
         return (found,) if isinstance(found, Shortfall) else found.losses
 
+    async def statuses(
+        self, provider_message_ids: Sequence[str], *, deadline: float
+    ) -> Mapping[str, LetterStatus]:
+        """
+        Ask what became of batches and list letters; see `StatusSource.statuses`.
+
+        Each question takes a place in the pace. Nobody can be asked about a single letter (D 28):
+        that there is no news of it is final.
+        """
+        found: dict[str, LetterStatus] = {}
+        for name in provider_message_ids:
+            form = question_from(name)
+            if form is None:
+                found[name] = NO_STATUS
+            elif not await self._place(0.0, deadline):
+                break
+            elif (events := await self._events(form, name, deadline)) is not None:
+                found[name] = status_from(events)
+        return found
+
     async def probe(self) -> ProbeResult:
         """Ask for the templates, which sends nothing (C.10)."""
         deadline = self._clock.monotonic() + self._settings.timeout.total_seconds()
@@ -139,6 +170,19 @@ class FormV2:
             while len(self._apart) > _MOST_APART:
                 self._apart.popitem(last=False)
         return tuple(all_same(request, outcome) for request in batch.requests)
+
+    async def _events(
+        self, form: Form, name: str, deadline: float
+    ) -> tuple[TrackingEvent, ...] | None:
+        if form.method == BULK_STATUS:
+            told = await self._client.ask(form, read_mailings, deadline=deadline)
+            if isinstance(told, DeliveryOutcome):
+                return None
+            return events_from_mailings(told, name, self._clock.now())
+        listed = await self._client.ask(form, read_delivery_list, deadline=deadline)
+        if isinstance(listed, DeliveryOutcome):
+            return None
+        return events_from_list(listed, name, self._clock.now())
 
     async def _results(
         self, uuid: str, emails: Sequence[str], deadline: float
@@ -230,4 +274,4 @@ def _read_list_sent(answer: HttpAnswer, now: datetime, _: Submission) -> Deliver
         return sent
     count = sent.count_emails
     told = "sent to a list" if count is None else f"sent to a list of {count}"
-    return accepted(sent.message_id, told)
+    return accepted(mailing_id(sent.message_id), told)

@@ -155,7 +155,8 @@ class TestWishes:
         outcome = await deliver(provider, request)
         assert outcome.kind is Kind.ACCEPTED
         assert [x.recipient for x in harness.letterbox.letters] == harness.sandbox.account.lists[7]
-        assert outcome.provider_message_id in map(str, harness.sandbox.account.mailings)
+        (message_id,) = harness.sandbox.account.mailings
+        assert outcome.provider_message_id == f"mailing:{message_id}"
         assert harness.letterbox.letters[0].parameters["name"] == "mailquay Q0001"
         assert harness.letterbox.letters[0].attachments[0].content == file.content
 

@@ -165,10 +165,11 @@ def deliveries(
     as_json: JsonOption = False,
 ) -> None:
     """The recipients of a mailing and what became of each (getEmailDeliveryList)."""
+    number = message_id.removeprefix("mailing:")  # as `mailquay trace` shows it
 
     async def job(account: FormV2Account) -> list[Result]:
-        listed = answered(await account.get_email_delivery_list(message_id))
-        return [Result(x.email, x.status, x.error, x.email_id, message_id) for x in listed]
+        listed = answered(await account.get_email_delivery_list(number))
+        return [Result(x.email, x.status, x.error, x.email_id, number) for x in listed]
 
     _show(ask(config, provider, job), results, as_json=as_json)
 

@@ -53,10 +53,12 @@ def read_columns(first_line: str) -> Columns:
         BadRow: It has no `email`, or names a column twice.
     """
     line = first_line.removeprefix("\ufeff")
-    delimiter = ";" if line.count(";") > line.count(",") else ","
-    names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
-    lower = [name.lower() for name in names]
-    if "email" not in lower:
+    for delimiter in ",;":
+        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        lower = [name.lower() for name in names]
+        if "email" in lower:
+            break
+    else:
         raise BadRow("the first line names no column `email`")
     if twice := next((name for name in names if name and names.count(name) > 1), None):
         raise BadRow(f"the first line names {twice!r} twice")

@@ -14,6 +14,8 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +25,7 @@ from bench.sink import NUMBER_FIELD
 _LINE_OCTETS = 4096
 _FROM = "app@example.com"
 _TO = "bob@example.com"
+_DATE = format_datetime(datetime.now(UTC))  # without one, the gateway would have to add it
 _TRANSACTION = (
     (f"MAIL FROM:<{_FROM}>\r\n".encode(), 250),
     (f"RCPT TO:<{_TO}>\r\n".encode(), 250),
@@ -190,7 +193,7 @@ class _Client(asyncio.Protocol):
         for command, code in _TRANSACTION:
             await self.say(command, code)
         head = (
-            f"From: <{_FROM}>\r\nTo: <{_TO}>\r\nSubject: bench\r\n"
+            f"From: <{_FROM}>\r\nTo: <{_TO}>\r\nDate: {_DATE}\r\nSubject: bench\r\n"
             f"Message-ID: <{number}.{id(self):x}@example.com>\r\n"
             f"{NUMBER_FIELD.decode()}: {number}\r\n\r\n"
         )

@@ -50,6 +50,10 @@ class LineReader:
         """Octets taken and not given out yet."""
         return len(self._buffer) - self._at
 
+    def follows(self, prefixes: tuple[bytes, ...]) -> bool:
+        """Whether what comes next begins so, as it stands."""
+        return self._buffer.startswith(prefixes, self._at)
+
     def next(self) -> bytes | LineFault | None:
         """The next line without its line end, or what is wrong with it; `None`: not yet whole."""
         start = self._at

@@ -35,6 +35,7 @@ log = structlog.get_logger("gateway.ingress")
 
 _MOST_AHEAD = 1 << 16  # octets of commands that may wait while a letter is being taken
 _LARGEST_GROUP = 100  # replies; then others get their turn
+_OF_A_LETTER = (b"MAIL", b"RCPT", b"DATA")
 _PROGRESS = 64 << 10  # octets that show that a letter is moving
 
 HANDSHAKE_TIMEOUT_S = 30.0
@@ -79,6 +80,7 @@ class Session(SMTP):
         self._refusal: Reply | None = None
         self._lines = LineReader()
         self._data: DataReader | ChunkReader | None = None
+        self._begun: DataReader | None = None
         self._chunks: ChunkReader | None = None
         self._progress = 0
         self._progress_at = 0.0
@@ -87,6 +89,8 @@ class Session(SMTP):
         self._out: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._farewell: Reply | None = None
+        self._between_commands = False
+        self._over = False
         self._reading_paused = False
         self._draining = False
         self._taking = False
@@ -151,7 +155,10 @@ class Session(SMTP):
         if self._lines.pending > _MOST_AHEAD and not self._reading_paused:
             self._reading_paused = True
             self._wire.pause_reading()
-        self._wake()
+        if self._between_commands and self._waiter is not None and not self._choked:
+            self._answer_at_once()
+        else:
+            self._wake()
 
     def eof_received(self) -> bool:
         """The client sends no more, but may still read: what it sent is answered."""
@@ -219,7 +226,6 @@ class Session(SMTP):
             self._finish()
 
     async def _talk(self) -> None:
-        dialogue = self._dialogue
         while True:
             line = await self._next_line()
             try:
@@ -230,24 +236,61 @@ class Session(SMTP):
                 reply = self._internal_error(error)
             if reply is None:
                 continue
-            self._say(reply)
-            if reply is replies.RELAY_DENIED:
-                log.info("relay_denied", listener=self._listener, client=dialogue.client.address)
-            if reply.code in replies.LAST_CODES:
+            if not self._give(reply):
                 return
-            if farewell := dialogue.has_gone_wrong:
-                self._say(farewell)
-                return
-            if self._chunks is None:
-                # Between chunks the letter's own time runs on: a BDAT is no progress by itself.
-                self._expect(self._rules.command_timeout_s)
 
-    async def _answer(self, line: bytes | LineFault) -> Reply | None:
+    def _answer_at_once(self) -> None:
+        """
+        Answer the commands of a letter while the command loop sleeps.
+
+        To wake it costs more than such a command does. It is woken for all else, and at the end of
+        the data.
+        """
+        lines, dialogue = self._lines, self._dialogue
+        while len(self._out) < _LARGEST_GROUP and lines.follows(_OF_A_LETTER):
+            line = lines.next()
+            if line is None:
+                break
+            try:
+                reply = dialogue.answer(line)
+            except Exception as error:  # noqa: BLE001 - logged; a surprise is a 451 (trap T11)
+                reply = self._internal_error(error)
+            if reply is replies.SEND_DATA:
+                self._begin_data()
+                self._send()
+                return
+            if not self._give(reply):
+                self._over = True
+                break
+        if self._over or lines.pending:
+            self._wake()
+        else:
+            self._send()
+
+    def _give(self, reply: Reply) -> bool:
+        """Say a reply; whether the session goes on after it."""
+        dialogue = self._dialogue
+        self._say(reply)
+        if reply is replies.RELAY_DENIED:
+            log.info("relay_denied", listener=self._listener, client=dialogue.client.address)
+        if reply.code in replies.LAST_CODES:
+            return False
+        if farewell := dialogue.has_gone_wrong:
+            self._say(farewell)
+            return False
+        if self._chunks is None:
+            # Between chunks the letter's own time runs on: a BDAT is no progress by itself.
+            self._expect(self._rules.command_timeout_s)
+        return True
+
+    async def _answer(self, line: bytes | LineFault | None) -> Reply | None:
         """The reply to a line, after all that waits between the two; `None`: it was said."""
+        if line is None:
+            return await self._letter()
         dialogue = self._dialogue
         reply = dialogue.answer(line)
         if reply is replies.SEND_DATA:
-            self._say(reply)
+            self._begin_data()
             return await self._letter()
         if dialogue.chunk is not None:
             return await self._chunk(dialogue.chunk, reply)
@@ -261,12 +304,15 @@ class Session(SMTP):
             return None
         return reply
 
-    async def _next_line(self) -> bytes | LineFault:
+    async def _next_line(self) -> bytes | LineFault | None:
+        """The next line from the client; `None` where the data of a letter comes instead."""
         while True:
             if self._draining and not self._dialogue.within_letter:
                 self._farewell = replies.SHUTTING_DOWN
-            if self._gone or self._farewell is not None:
+            if self._gone or self._over or self._farewell is not None:
                 raise _Ended
+            if self._begun is not None:
+                return None
             if len(self._out) >= _LARGEST_GROUP:
                 self._send()
                 await self._until_read()
@@ -274,7 +320,9 @@ class Session(SMTP):
             line = self._lines.next()
             if line is not None:
                 return line
+            self._between_commands = True
             await self._more()
+            self._between_commands = False
 
     async def _start_tls(self) -> None:
         """Shake hands; whatever came in the clear behind STARTTLS is dropped and never obeyed."""
@@ -349,14 +397,21 @@ class Session(SMTP):
         finally:
             timer.cancel()
 
-    async def _letter(self) -> Reply:
-        """Read the content that follows 354, and have the letter taken."""
-        data = DataReader(self._rules.max_message_size)
+    def _begin_data(self) -> None:
+        """Say 354: what follows is content."""
+        self._say(replies.SEND_DATA)
         self._begin_letter()
+        self._begun = self._data = DataReader(self._rules.max_message_size)
+        self._read_content(self._data, self._lines.take_rest())
+
+    async def _letter(self) -> Reply:
+        """Read the data that has begun, and have the letter taken."""
+        data = cast("DataReader", self._begun)
         try:
-            await self._read(data, self._lines.take_rest())
+            await self._whole(data)
             return await self._end_of_letter(data)
         finally:
+            self._begun = None
             self._hold(0)
 
     async def _chunk(self, chunk: BdatCommand, reply: Reply) -> Reply:
@@ -371,7 +426,9 @@ class Session(SMTP):
             self._begin_letter()
         try:
             self._announce(data, chunk, kept=reply is replies.CHUNK_OK)
-            await self._read(data, self._lines.take(chunk.octets))
+            self._data = data
+            self._read_content(data, self._lines.take(chunk.octets))
+            await self._whole(data)
             if reply is replies.CHUNK_OK:
                 reply = self._refusal_of(data) or reply
             if reply is not replies.CHUNK_OK:
@@ -393,11 +450,9 @@ class Session(SMTP):
         if full or not kept:
             data.swallow()
 
-    async def _read(self, data: DataReader | ChunkReader, ahead: bytes) -> None:
-        """Read content until it ends; `ahead` of it was read with the commands."""
-        self._data = data
+    async def _whole(self, data: DataReader | ChunkReader) -> None:
+        """Wait for the end of content; what was read ahead of it is in already."""
         try:
-            self._read_content(data, ahead)
             while not data.ended:
                 await self._more()
         finally:

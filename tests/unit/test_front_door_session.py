@@ -74,6 +74,66 @@ async def test_replies_to_a_group_leave_together() -> None:
     assert sent.endswith(b"250 HELP\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n" + GO_AHEAD)
 
 
+async def test_command_loop_sleeps_until_the_data_ends() -> None:
+    """A letter whose commands come one by one wakes the loop once, and is answered at once."""
+    house = House()
+    wire = await house.greeted()
+    feed(wire, b"EHLO a\r\n")
+    await wire.until_sent(b"250 HELP\r\n")
+    await asyncio.sleep(0)
+    for command, reply in (
+        (b"MAIL FROM:<a@example.com>\r\n", replies.MAIL_OK.line()),
+        (b"RCPT TO:<misspelt>\r\n", replies.BAD_FORWARD_PATH.line()),
+        (b"RCPT TO:<b@example.org>\r\n", replies.RCPT_OK.line()),
+        (b"DATA\r\n", GO_AHEAD),
+    ):
+        feed(wire, command)
+        assert wire.sent == reply  # before anything else had its turn
+        wire.sent = b""
+    feed(wire, b"Subject: a\r\n\r\n.")
+    assert house.intake.contents == []
+    feed(wire, b"\r\nQUIT\r\n")
+    await wire.until_sent(b"queued as Q0001\r\n221 2.0.0 Bye\r\n")
+    assert house.intake.contents == [b"Subject: a\r\n\r\n"]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 8, 13, 1000])
+@pytest.mark.parametrize("lower", [False, True])
+async def test_dialogue_is_the_same_however_it_is_cut(cut: int, lower: bool) -> None:
+    """Whether the loop is woken for a command or not makes no difference to a client."""
+    said = (
+        b"EHLO a\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<misspelt>\r\nMAIL FROM:<>\r\nDATA\r\n"
+        b"RCPT TO:<b@example.org>\r\nNOOP\r\nRCPT TO:<c@example.org>\r\nDATA now\r\nRSET\r\n"
+        b"DATA\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATAX\r\nDATA\r\n"
+        b"x\r\n.\r\nMAIL FROM:<a@example.com>\r\nBDAT 3\r\nxyzRCPT TO:<b@example.org>\r\nQUIT\r\n"
+    )
+    said = said.lower() if lower else said
+    house = House()
+    wire = await house.greeted()
+    for at in range(0, len(said), cut):
+        feed(wire, said[at : at + cut])
+        await asyncio.sleep(0)
+    sent = await wire.until_sent(replies.BYE.line())
+    codes = [line[:3] for line in sent.splitlines() if line[3:4] == b" "]
+    assert codes == (
+        b"250 250 553 503 503 250 250 250 501 250 503 250 250 500 354 250 250 503 503 221".split()
+    )
+    assert house.intake.contents == [b"x\r\n"]
+
+
+async def test_errors_end_the_session_without_the_loop() -> None:
+    """The last error is answered with a farewell, whoever answers it."""
+    house = House(replace(RULES, max_errors=2))
+    wire = await house.greeted()
+    feed(wire, b"EHLO a\r\n")
+    await wire.until_sent(b"250 HELP\r\n")
+    await asyncio.sleep(0)
+    for _ in range(3):
+        feed(wire, b"DATA\r\n")
+    await wire.until(lambda wire: wire.lost)
+    assert wire.sent == replies.NEED_MAIL.line() * 2 + replies.TOO_MANY_ERRORS.line()
+
+
 async def test_whole_session_in_one_chunk() -> None:
     """A client that waits for nothing is answered all the same, in order."""
     house = House()

@@ -26,6 +26,7 @@ from gateway.domain.events import AttemptCutShort, CircuitChanged, Emit, LetterC
 from gateway.domain.health import CircuitRules, CircuitState
 from gateway.domain.pauses import pauses_from
 from gateway.domain.retry import RetrySchedule
+from gateway.domain.window import Priority
 from gateway.errors import SpoolError
 from gateway.planner import Planner
 from gateway.spool.protocol import Claimed, CutShort, QueuedMessage, QueuedRecipient, Spool
@@ -127,9 +128,11 @@ class Dispatcher:
         self._retiring: dict[Lane, asyncio.Task[None]] = {}
         self._look_for_strays = asyncio.Event()
 
-    def reserve(self, providers: Iterable[str], octets: int) -> bool:
+    def reserve(
+        self, providers: Iterable[str], octets: int, priority: Priority, sender: str
+    ) -> bool:
         """
-        Whether a fresh letter of this size may be handed over without a claim.
+        Whether a fresh letter of this size and sender may be handed over without a claim.
 
         Says no when a lane has no room, when older letters wait for the room it has, or when the
         hand-off memory is used up: the letter then waits in the spool like any other. On yes the
@@ -140,7 +143,7 @@ class Dispatcher:
             self._stopping
             or self._planner.pauses  # a claimed letter is looked at for them, a fresh one is not
             or self._hand_off_octets + octets > self._limits.hand_off_octets
-            or not all(lane is not None and lane.takes_fresh for lane in lanes)
+            or not all(lane is not None and lane.takes_fresh(priority, sender) for lane in lanes)
         ):
             for lane in lanes:
                 if lane is not None:
@@ -291,11 +294,13 @@ class Dispatcher:
         while True:
             if lane.has_room:
                 room = lane.room
-                claimed = await self._claim(lane, room)
-                self._tell(claimed)
-                for letter in claimed.letters:
-                    await self._take(lane, letter)
+                claimed = await self._claim(lane, room, urgent=lane.urgent_room)
                 lane.more_waits = _may_be_more(claimed, room)
+            elif lane.more_waits:
+                # What is urgent, and what a flood of one sender would keep out.
+                await self._claim(lane, 0, urgent=lane.urgent_room)
+                if crowd := lane.crowd:
+                    await self._claim(lane, lane.urgent_room, besides=crowd)
             if not (lane.more_waits and lane.has_room):
                 await self._wait(lane)
 
@@ -308,12 +313,21 @@ class Dispatcher:
         if letter.recipients:
             self._add(LetterInHand(letter, self._clock.now()))
 
-    async def _claim(self, lane: Lane, limit: int) -> Claimed:
+    async def _claim(
+        self, lane: Lane, limit: int, *, urgent: int = 0, besides: frozenset[str] = frozenset()
+    ) -> Claimed:
+        """Claim and put into the window."""
         try:
-            return await self._spool.claim(lane.name, self._clock.now(), limit)
+            claimed = await self._spool.claim(
+                lane.name, self._clock.now(), limit, urgent=urgent, besides=besides
+            )
         except SpoolError as error:
             log.warning("claim_failed", provider=lane.name, reason=error.reason)
             return Claimed()
+        self._tell(claimed)
+        for letter in claimed.letters:
+            await self._take(lane, letter)
+        return claimed
 
     async def _wait(self, lane: Lane) -> None:
         """Until the lane is woken, the next moment that is known, or it is time to look again."""

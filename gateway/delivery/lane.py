@@ -3,14 +3,15 @@ The lane of one provider: a bounded window of letters on their way, at the provi
 
 Time and capacity never mix: what is not due waits in the spool; what is due and has a place in the
 window waits here for a free connection and the account's pace. The window bounds memory whatever
-the backlog. Knows no routes and no outcomes: `attempt` is given as a coroutine.
+the backlog; whose turn it is within it is `domain.window`'s to say. Knows no routes and no
+outcomes: `attempt` is given as a coroutine.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,7 @@ from typing import cast
 
 from gateway.delivery.health import ProviderHealth
 from gateway.domain.health import CircuitState
+from gateway.domain.window import FairQueue, Priority
 from gateway.spool.protocol import QueuedMessage, QueuedRecipient
 from providers.contract.batch import Gathering
 from providers.contract.clock import Clock
@@ -42,6 +44,11 @@ class LetterInHand:
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+def sender_of(letter: QueuedMessage) -> str:
+    """Whose mail it is: the reverse-path as received; empty for the null one."""
+    return "" if letter.reverse_path is None else letter.reverse_path.text
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One attempt to be made: recipients of one letter that fit into one request."""
@@ -53,6 +60,16 @@ class Job:
     def queue_id(self) -> str:
         """Of the letter."""
         return self.in_hand.letter.queue_id
+
+    @property
+    def sender(self) -> str:
+        """The letter's reverse-path as received; empty for the null one."""
+        return sender_of(self.in_hand.letter)
+
+    @property
+    def domain(self) -> str:
+        """Where it goes: the domain of its first recipient."""
+        return self.recipients[0].recipient.forward_path.domain
 
     @property
     def leases(self) -> tuple[tuple[str, int], ...]:
@@ -75,6 +92,7 @@ AttemptMany = Callable[
 ]
 """Makes the attempts of several jobs, given how to take places in the pace for further calls."""
 
+_BEYOND = 4  # a quarter of the window is added for what is urgent, or another sender's
 _ATTEMPTS_PER_CONNECTION = 4
 """
 While one letter is on a connection, others are recorded before it and after it: with fewer
@@ -127,7 +145,8 @@ class Lane:
         self._closed = closed
         self._throttled = throttled
         self._clock = clock
-        self._jobs: deque[Job] = deque()
+        self._jobs: FairQueue[Job] = FairQueue()
+        self._held_of: Counter[str] = Counter()  # recipients in the window, by sender
         self._came = asyncio.Event()  # a job, since somebody last looked
         self._gate = asyncio.Lock()  # for the worker whose turn is next
         self._held: set[tuple[str, int]] = set()
@@ -140,18 +159,39 @@ class Lane:
         return max(0, self._window - len(self._held))
 
     @property
+    def urgent_room(self) -> int:
+        """How many urgent ones fit in beside those: they find room when the window is full."""
+        beyond = max(0, len(self._held) - self._window)
+        return max(0, self._window // _BEYOND - beyond)
+
+    @property
     def has_room(self) -> bool:
         """Whether a claim is worth its cost: half of the window is free."""
         return self.room * 2 >= self._window
 
     @property
-    def takes_fresh(self) -> bool:
+    def crowd(self) -> frozenset[str]:
+        """Senders that fill more than half of the window: others get in beside them."""
+        most = self._held_of.most_common(1)
+        if not most or most[0][1] * 2 <= self._window:
+            return frozenset()
+        return frozenset((most[0][0],))
+
+    def takes_fresh(self, priority: Priority, sender: str) -> bool:
         """
         Whether a fresh letter may come in by hand.
 
-        What waits in the spool goes first, or it would wait for as long as more comes than leaves.
+        What waits in the spool goes first, or it would wait for as long as more comes than leaves;
+        but an urgent letter waits for no other, and one of a sender with little in the window not
+        for the flood of another.
         """
+        if priority is Priority.HIGH or (self.more_waits and self._is_small(sender)):
+            return self.room + self.urgent_room > 0
         return self.room > 0 and not self.more_waits
+
+    def _is_small(self, sender: str) -> bool:
+        crowd = self.crowd
+        return bool(crowd) and sender not in crowd
 
     def leases(self) -> tuple[tuple[str, int], ...]:
         """Queue id and key of every recipient in the window."""
@@ -168,7 +208,10 @@ class Lane:
             job = Job(in_hand, recipients[start : start + step])
             in_hand.open_jobs += 1
             self._held.update(job.leases)
-            self._jobs.append(job)
+            self._held_of[job.sender] += len(job.recipients)
+            self._jobs.put(
+                job, priority=in_hand.letter.priority, sender=job.sender, domain=job.domain
+            )
         self._came.set()
 
     def start(self) -> None:
@@ -188,8 +231,7 @@ class Lane:
 
     def take_back(self) -> list[Job]:
         """Take out what no worker has begun; the leases are the caller's to give back."""
-        jobs = list(self._jobs)
-        self._jobs.clear()
+        jobs = self._jobs.take_all()
         for job in jobs:
             self._close(job)
         return jobs
@@ -227,7 +269,7 @@ class Lane:
                 await self._take_place()
                 if not self._jobs:  # taken back meanwhile
                     continue
-                job = self._jobs.popleft()
+                job = self._jobs.pop()
             self._running.add(job)
             try:
                 await self._attempt(job, self.provider, self._access)
@@ -267,7 +309,7 @@ class Lane:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._crowd(gathering.size)
-        jobs = [self._jobs.popleft() for _ in range(min(gathering.size, len(self._jobs)))]
+        jobs = [self._jobs.pop() for _ in range(min(gathering.size, len(self._jobs)))]
         self._running.update(jobs)
         return jobs
 
@@ -280,6 +322,7 @@ class Lane:
     def _end(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             self._running.discard(job)
+            self._jobs.done(job.domain)
             self._close(job)
         self._ended.set()
         if self.more_waits and self.has_room:
@@ -295,6 +338,9 @@ class Lane:
 
     def _close(self, job: Job) -> None:
         self._held.difference_update(job.leases)
+        self._held_of[job.sender] -= len(job.recipients)
+        if not self._held_of[job.sender]:
+            del self._held_of[job.sender]
         job.in_hand.open_jobs -= 1
         if job.in_hand.open_jobs == 0:
             job.in_hand.message = None

@@ -25,11 +25,13 @@ from gateway.domain.instructions import (
 )
 from gateway.domain.lifecycle import State
 from gateway.domain.routing import Mode, Plan
+from gateway.domain.window import Priority
 from gateway.errors import SpoolError, SpoolFull
 from gateway.ingress import replies, trace
 from gateway.ingress.direct import Awaited, DirectVerdict
 from gateway.ingress.instruction_fields import take_out
 from gateway.ingress.submission import Reply, Submission, Verdict
+from gateway.ingress.urgency import priority_from
 from gateway.planner import Planner
 from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient, Spool
 from providers.contract.clock import Clock
@@ -42,8 +44,10 @@ log = structlog.get_logger("gateway.ingress")
 class HandOff(Protocol):
     """The way past the spool's claim for a fresh letter; the dispatcher."""
 
-    def reserve(self, providers: Iterable[str], octets: int) -> bool:
-        """Whether it can take a letter of this size for these providers now."""
+    def reserve(
+        self, providers: Iterable[str], octets: int, priority: Priority, sender: str
+    ) -> bool:
+        """Whether it can take a letter of this size and sender for these providers now."""
         ...
 
     def release(self, octets: int) -> None:
@@ -160,6 +164,11 @@ class SpoolingIntake:
             return plans
         providers = tuple(plan.candidates[0] for plan in plans)
         due_at = _due_at(plans, instructions, arrival)
+        priority = instructions.priority
+        if priority is None:
+            priority = priority_from(completed.content)
+        reverse_path = submission.envelope.reverse_path
+        sender = "" if reverse_path is None else reverse_path.text
         letter = NewLetter(
             queue_id=queue_id,
             envelope=submission.envelope,
@@ -170,11 +179,13 @@ class SpoolingIntake:
             message_id=completed.message_id,
             repairs=completed.repairs,
             providers=providers,
-            leased=not due_at and self.hand_off.reserve(set(providers), message.size),
+            leased=not due_at
+            and self.hand_off.reserve(set(providers), message.size, priority, sender),
             instructions=instructions,
             due_at=due_at,
             mark=self._mark(as_it_came, completed.message_id, queue_id, instructions),
             user=submission.client.user,
+            priority=priority,
         )
         return letter, message, _direct_timeout(plans, instructions)
 
@@ -278,6 +289,7 @@ def _queued(letter: NewLetter) -> QueuedMessage:
         ),
         instructions=letter.instructions,
         user=letter.user,
+        priority=letter.priority,
     )
 
 

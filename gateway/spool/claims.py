@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 
 from gateway.domain.lifecycle import State
 from gateway.domain.queue_id import queue_id_from_number
+from gateway.domain.window import Priority
 from gateway.spool.bodies import Bodies
 from gateway.spool.passage import tell_attempt
 from gateway.spool.protocol import (
@@ -38,6 +39,7 @@ from gateway.spool.schema import UNSETTLED, UNSETTLED_OF_LETTER, content, messag
 from gateway.spool.transaction import Transaction
 from providers.contract.outcome import DeliveryOutcome, Kind, Scope
 
+_LEAST_SHARE = 8  # of so many claimed, one is of the least urgent where such wait
 _CUT_SHORT = DeliveryOutcome(
     Kind.UNCERTAIN, Scope.RECIPIENT, "4.3.0", "the gateway stopped before the answer came"
 )
@@ -51,6 +53,8 @@ class Wanted:
     strays: bool
     now: datetime
     limit: int
+    urgent: int = 0
+    besides: frozenset[str] = frozenset()
 
 
 class Claims:
@@ -94,9 +98,7 @@ class Claims:
             providers = [name for name in active_providers(tx) if name not in wanted.providers]
         rows: list[AnyRow] = []
         for provider in providers:
-            room = wanted.limit - len(rows)
-            if room > 0:
-                rows += _due(tx, provider, wanted.now, room)
+            rows += _by_priority(tx, provider, wanted, wanted.limit - len(rows))
         cut_short = self._cut_short(tx, [r for r in rows if r.state == "sending"], wanted.now)
         letters: list[QueuedMessage] = []
         corrupt: list[Corrupt] = []
@@ -179,8 +181,21 @@ class Claims:
         )
 
 
-def _due(tx: Transaction, provider: str, now: datetime, limit: int) -> Sequence[AnyRow]:
-    """Recipients of a provider that need attention, the longest due first, with their letters."""
+def _by_priority(tx: Transaction, provider: str, wanted: Wanted, room: int) -> list[AnyRow]:
+    """What needs attention: the urgent, a share of the least urgent, then the longest due."""
+    rows = _due(tx, provider, wanted, Priority.HIGH, room + wanted.urgent)
+    least = _due(tx, provider, wanted, Priority.BULK, (room - len(rows)) // _LEAST_SHARE)
+    rows += _due(tx, provider, wanted, Priority.NORMAL, room - len(rows) - len(least))
+    left = room - len(rows)
+    return rows + (_due(tx, provider, wanted, Priority.BULK, left) if left > len(least) else least)
+
+
+def _due(
+    tx: Transaction, provider: str, wanted: Wanted, priority: Priority, limit: int
+) -> list[AnyRow]:
+    """Recipients of one priority that need attention, the longest due first, with their letters."""
+    if limit <= 0:
+        return []
     letter = (c for c in message.c if c.name not in {"id", "client"})
     query = (
         select(
@@ -197,14 +212,24 @@ def _due(tx: Transaction, provider: str, now: datetime, limit: int) -> Sequence[
         )
         .where(
             recipient.c.provider == provider,
-            recipient.c.due_at <= micros_from_moment(now),
+            recipient.c.priority == int(priority),
+            recipient.c.due_at <= micros_from_moment(wanted.now),
             UNSETTLED,
+            *_not_from(wanted.besides),
         )
         .order_by(recipient.c.due_at)
         .limit(limit)
         .with_for_update(of=recipient, skip_locked=True)
     )
-    return tx.connection.execute(query).all()
+    return list(tx.connection.execute(query).all())
+
+
+def _not_from(senders: frozenset[str]) -> list[ColumnElement[bool]]:
+    if not senders:
+        return []
+    from_others = message.c.reverse_path.not_in(senders)
+    # In SQL, NULL is in no list and not in none either.
+    return [from_others if "" in senders else or_(from_others, message.c.reverse_path.is_(None))]
 
 
 def active_providers(tx: Transaction) -> list[str]:

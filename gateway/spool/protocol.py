@@ -17,6 +17,7 @@ from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
 from gateway.domain.pauses import Pause, PauseKind
 from gateway.domain.repair import Repair
+from gateway.domain.window import Priority
 from providers.contract.address import Address
 from providers.contract.envelope import BodyType, Envelope, Recipient, Ret
 from providers.contract.outcome import DeliveryOutcome
@@ -41,6 +42,7 @@ class NewLetter:
         instructions: The client's; kept with the letter as far as delivery needs them.
         due_at: For each recipient in order, when it is due; empty: all at once.
         user: The name that the client logged in with; empty without.
+        priority: How urgent it is.
         mark: What it is known by when it comes again; `None`: it is a letter of its own each time.
     """
 
@@ -57,6 +59,7 @@ class NewLetter:
     instructions: Instructions = NO_INSTRUCTIONS
     due_at: tuple[datetime, ...] = ()
     user: str = ""
+    priority: Priority = Priority.NORMAL
     mark: Mark | None = None
 
 
@@ -95,6 +98,7 @@ class QueuedMessage:
     recipients: tuple[QueuedRecipient, ...]
     instructions: Instructions = NO_INSTRUCTIONS
     user: str = ""
+    priority: Priority = Priority.NORMAL
 
     @property
     def wanted_at(self) -> datetime:
@@ -365,9 +369,27 @@ class Spool(Protocol):
         """
         ...
 
-    async def claim(self, provider: str, now: datetime, limit: int) -> Claimed:
+    async def claim(
+        self,
+        provider: str,
+        now: datetime,
+        limit: int,
+        *,
+        urgent: int = 0,
+        besides: frozenset[str] = frozenset(),
+    ) -> Claimed:
         """
-        Lease up to `limit` recipients that are due for this provider, the longest due first.
+        Lease recipients that are due for this provider: the urgent first, then the longest due.
+
+        Of the least urgent some are among them, so that they are never passed by for ever.
+
+        Args:
+            provider: Its name.
+            now: The moment of asking.
+            limit: Recipients at most.
+            urgent: So many more of high priority.
+            besides: Reverse-paths whose letters are left where they are; empty text stands for the
+                null one.
 
         A claimed recipient is nobody else's until its lease lapses or it is recorded. One that is
         found `sending` with a lapsed lease is not claimed: its attempt is told as uncertain in the

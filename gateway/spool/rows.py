@@ -16,6 +16,7 @@ from sqlalchemy import Row
 
 from gateway.domain.lifecycle import SETTLED, State
 from gateway.domain.queue_id import number_from_queue_id, queue_id_from_number
+from gateway.domain.window import Priority
 from gateway.errors import UnknownQueueId
 from gateway.spool.instructions import instructions_from_text, text_from_instructions
 from gateway.spool.protocol import (
@@ -119,6 +120,7 @@ def recipient_values(number: int, letter: NewLetter, token: int, lease_us: int) 
             "",
             None,
             0,
+            int(letter.priority),
         )
         for recipient, provider, due_at in zip(recipients, letter.providers, due, strict=True)
     ]
@@ -179,6 +181,7 @@ def queued_message_from_rows(rows: Sequence[AnyRow]) -> QueuedMessage:
             recipients=tuple(_queued_recipient(row) for row in rows),
             instructions=instructions_from_text(first.instructions),
             user=first.user,
+            priority=Priority(first.priority),
         )
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise UnreadableRow(f"its record is damaged: {error}") from error

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION = "0005"
+VERSION = "0006"
 """The newest migration: what a store must be at to be used by this program."""
 
 VERSION_TABLE = "spool_version"
@@ -100,6 +100,7 @@ recipient = Table(
     Column("provider_message_id", Text, nullable=False),
     Column("started_at", BigInteger),  # of the latest attempt
     Column("warned", Integer, nullable=False),  # a delay warning is decided, for or against
+    Column("priority", Integer, nullable=False, server_default="1"),  # 0 is the most urgent
     sqlite_with_rowid=False,
 )
 
@@ -176,6 +177,7 @@ HAS_PROVIDER_ID = recipient.c.provider_message_id != literal_column("''")
 Index(
     "recipient_due",
     recipient.c.provider,
+    recipient.c.priority,
     recipient.c.due_at,
     sqlite_where=UNSETTLED,
     postgresql_where=UNSETTLED,

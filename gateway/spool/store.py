@@ -204,9 +204,24 @@ class SqlSpool:
         admission = self._passage.admission(letter, in_file=False)
         return await self._batcher.submit(self._passage.admit, admission, octets=octets, letters=1)
 
-    async def claim(self, provider: str, now: datetime, limit: int) -> Claimed:
+    async def claim(
+        self,
+        provider: str,
+        now: datetime,
+        limit: int,
+        *,
+        urgent: int = 0,
+        besides: frozenset[str] = frozenset(),
+    ) -> Claimed:
         """Lease what is due for a provider."""
-        wanted = Wanted(frozenset({provider}), strays=False, now=now, limit=limit)
+        wanted = Wanted(
+            frozenset({provider}),
+            strays=False,
+            now=now,
+            limit=limit,
+            urgent=urgent,
+            besides=besides,
+        )
         return await self._batcher.submit(self._claims.claim, wanted)
 
     async def claim_strays(self, providers: frozenset[str], now: datetime, limit: int) -> Claimed:

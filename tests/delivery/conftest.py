@@ -22,6 +22,7 @@ from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import Route
+from gateway.domain.window import Priority
 from gateway.ingress.intake import SpoolingIntake
 from gateway.ingress.submission import Client, Reply, Submission, Verdict
 from gateway.planner import Planner
@@ -97,6 +98,7 @@ class Delivery:
         age: timedelta = timedelta(0),
         instructions: Instructions = NO_INSTRUCTIONS,
         due_at: Sequence[datetime] = (),
+        priority: Priority = Priority.NORMAL,
     ) -> str:
         """Put a letter into the spool, not leased: the dispatcher finds it."""
         envelope = envelope or an_envelope(*recipients)
@@ -115,6 +117,7 @@ class Delivery:
                 leased=False,
                 instructions=instructions,
                 due_at=tuple(due_at),
+                priority=priority,
             )
         )
         return queue_id

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from gateway.domain.duplicates import Mark
 from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
+from gateway.domain.window import Priority
 from gateway.spool.protocol import (
     AttemptEnd,
     AttemptStart,
@@ -44,6 +45,8 @@ def a_letter(
     instructions: Instructions = NO_INSTRUCTIONS,
     due_at: Sequence[datetime] = (),
     mark: Mark | None = None,
+    user: str = "",
+    priority: Priority = Priority.NORMAL,
 ) -> NewLetter:
     """A letter to admit; one provider's name is that of every recipient."""
     envelope = envelope or an_envelope(*recipients)
@@ -61,6 +64,8 @@ def a_letter(
         instructions=instructions,
         due_at=tuple(due_at),
         mark=mark,
+        user=user,
+        priority=priority,
     )
 
 

@@ -143,11 +143,12 @@ async def test_the_story_tells_everything_in_its_order(
     held = clock.now()
     await spool.hold(Filter(queue_id=queue_id), held)
     story = await spool.story(queue_id.lower())
+    waited = (start - received).total_seconds()
     assert (story.queue_id, story.client, story.size) == (queue_id, "192.0.2.7", story.size)
     assert [row.state for row in story.recipients] == [State.HELD, State.SENDING]
     assert story.lines == (
         StoryLine(received, None, "received", text="192.0.2.7"),
-        StoryLine(start, 1, "attempt", provider="main", attempt=1),
+        StoryLine(start, 1, "attempt", provider="main", attempt=1, queued_s=waited),
         StoryLine(
             ended,  # where the builder lets it start
             0,
@@ -159,6 +160,8 @@ async def test_the_story_tells_everything_in_its_order(
             scope="recipient",
             status=PUT_OFF.status,
             text=PUT_OFF.diagnostic,
+            queued_s=waited + 5,
+            took_s=0,
         ),
         StoryLine(ended, 0, "note", text="main lost date: own"),
         StoryLine(held, 0, "note", text="held by hand"),

@@ -13,6 +13,7 @@ from sqlalchemy import column, table, text, update
 from gateway.errors import SpoolError, SpoolIncompatible, SpoolUnavailable
 from gateway.spool.bodies import LARGE_OCTETS
 from gateway.spool.protocol import Filter
+from gateway.spool.schema import VERSION as NEWEST
 from gateway.spool.schema import VERSION_TABLE
 from gateway.spool.store import SqlSpool
 from tests.contract.spool.conftest import Admit, OpenSpool
@@ -131,7 +132,7 @@ async def test_a_newer_version_is_refused_never_guessed(
         with pytest.raises(SpoolIncompatible, match="version 9999"):
             await open_spool(exclusive=exclusive)
     with store.connect() as connection:
-        connection.execute(update(VERSION).values(version_num="0001"))
+        connection.execute(update(VERSION).values(version_num=NEWEST))
     await open_spool()
 
 

@@ -129,13 +129,13 @@ def read_answer(
     Source: provider reference, part B.1 (error body: public; text of 429: public), B.3, D 9.
     """
     body = answer.json_object()
-    text = text_of(answer, body)
     if not 200 <= answer.status <= 299:
-        return outcome_from_failure(answer, text, now=now)
+        return outcome_from_failure(answer, text_of(answer, body), now=now)
     if body is None:
         return doubtful(answer, "and no JSON object in the answer")
     if body.get("errors"):
-        return outcome_from_failure(answer, text, now=now, code=code_in(body["errors"]))
+        code = code_in(body["errors"])
+        return outcome_from_failure(answer, text_of(answer, body), now=now, code=code)
     outcome = accepted(id_from(body.get("id")))
     if submission is not None and (lost := _lost_files(body, submission.filenames)):
         return replace(outcome, losses=lost)

@@ -51,10 +51,11 @@ async def test_our_trace_goes_along(harness: Harness, provider: RestV1):
 
 
 async def test_header_fields_arrive_in_json_and_in_forms(harness: Harness, provider: RestV1):
-    """Reply-To, List-Unsubscribe and own fields, with files and without."""
+    """Reply-To, List-Unsubscribe, References and own fields, with files and without."""
     fields = {
         "Reply-To": "help@example.com",
         "List-Unsubscribe": "<https://example.com/u>",
+        "References": "<1@example.com> <2@example.com>",
         "X-Order": "77",
     }
     for files in ([], [File()]):

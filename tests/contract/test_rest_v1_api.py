@@ -470,6 +470,19 @@ class TestTrouble:
         assert provider.pace.take(clock.monotonic()) > 59
         await provider.aclose()
 
+    async def test_two_processes_with_one_key(self, harness: Harness):
+        """B.1: each has a pace of its own; the platform's 429 holds both, and nothing is lost."""
+        clock = FastClock()
+        harness.sandbox.limit(Rate(5), clock.monotonic)
+        both = [harness.build(clock) for _ in range(2)]
+        titles = [f"{n} {at}" for n in range(10) for at in range(2)]
+        for n, title in enumerate(titles):
+            await both[n % 2].api.call(lists.create_list(title))
+        assert [one.title for one in harness.sandbox.lists.found.values()] == titles
+        assert harness.letterbox.calls["rest_v1"] > len(titles)
+        for provider in both:
+            await provider.aclose()
+
     @pytest.mark.parametrize(
         ("fault", "kind", "done"),
         [

@@ -14,7 +14,7 @@ import contextlib
 import functools
 import inspect
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -125,13 +125,14 @@ def show(result: object, *, as_json: bool, columns: Sequence[str] = ()) -> None:
         print_table(("", ""), list(_pairs(result)))
 
 
-async def collect(items: AsyncIterator[Any], limit: int = 0) -> list[Any]:
+async def collect(items: AsyncGenerator[Any, None], limit: int = 0) -> list[Any]:
     """All of them, or the first so many."""
     found = []
-    async for item in items:
-        found.append(item)
-        if len(found) == limit:
-            break
+    async with contextlib.aclosing(items):
+        async for item in items:
+            found.append(item)
+            if len(found) == limit:
+                break
     return found
 
 

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from gateway.cli.v1.command import collect
 from providers.rest_v1.api import ImportPart, RestV1Api, imports, recipients
 from providers.rest_v1.api.errors import NotAvailable, NotFound
 
@@ -59,7 +60,6 @@ async def _is_over(api: RestV1Api, list_id: str, part: ImportPart) -> bool:
         return (await api.call(imports.import_status(list_id, part.queued.id))).over
     except (NotAvailable, NotFound, ValueError):
         pass
-    async for found in api.walk(recipients.search(part.last_email)):
-        if recipients.exactly(part.last_email, [found]):
-            return any(one.list_id == list_id for one in found.memberships)
-    return False
+    found = await collect(api.walk(recipients.search(part.last_email)))
+    one = recipients.exactly(part.last_email, found)
+    return one is not None and any(member.list_id == list_id for member in one.memberships)

@@ -9,7 +9,7 @@ has a pace of its own; there the platform's 429 is what slows both, and it is wa
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -118,7 +118,7 @@ class RestV1Api:
 
     async def walk(
         self, collection: Collection[T], *, page_size: int | None = None
-    ) -> AsyncIterator[T]:
+    ) -> AsyncGenerator[T, None]:
         """
         All items of a collection, page by page as they are asked for.
 
@@ -157,7 +157,7 @@ class RestV1Api:
         tags: Sequence[str] = (),
         callback_url: str | None = None,
         part_size: int = imports.MAX_RECIPIENTS,
-    ) -> AsyncIterator[ImportPart]:
+    ) -> AsyncGenerator[ImportPart, None]:
         """
         Queue as many imports as the rows need, and tell of each once it is queued.
 

@@ -1,9 +1,8 @@
 """
 The v2 formData API imitated (provider reference, part C): all eight methods of one account.
 
-Strict about what the reference demands, with PHP's habits behind it (`form_v2_fields`). Errors come
-in the dresses that part C.1 expects, chosen by the style of a fault; what else the reference leaves
-open is a `Quirk`. Knows the common letterbox and fault plan, never the adapter.
+Strict about what the reference demands, with PHP's habits behind it (`form_v2_fields`); how answers
+look is `form_v2_answers`'s. Knows the common letterbox and fault plan, never the adapter.
 """
 
 from __future__ import annotations
@@ -12,18 +11,23 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from providers.sandbox.answers import ApiError, answer_from_fault, is_accepted_despite
-from providers.sandbox.faults import Fault, FaultKind, FaultPlan
+from providers.sandbox.answers import ApiError, is_accepted_despite
+from providers.sandbox.faults import FaultKind, FaultPlan
 from providers.sandbox.form_v2_account import Delivery, Mailing, V2Account
+from providers.sandbox.form_v2_answers import (
+    BAD_ADDRESS,
+    Quirk,
+    Wording,
+    error_answer,
+    faulty_answer,
+)
 from providers.sandbox.form_v2_fields import (
-    MAX_INPUT_VARS,
     check_files,
     check_sending,
     demand,
@@ -37,25 +41,9 @@ from providers.sandbox.forms import FormFile, UnreadableRequest, read_form
 from providers.sandbox.letterbox import Letterbox, ReceivedAttachment, ReceivedLetter
 
 PROVIDER = "form_v2"
-BAD_ADDRESS = "The recipient's email address is incorrect"
 UNSUBSCRIBED = "The recipient has unsubscribed"
 
 _PARAMETERS = ("track_open", "track_click", "d_schedule", "message_type", "name", "list_id")
-
-
-class Quirk(StrEnum):
-    """What the service may do otherwise than the sandbox usually does (part D)."""
-
-    TOKEN_IN_FORM = "token_in_form"  # noqa: S105 - getEmailTemplates takes it there, too (C.10)
-    SWAPPED_IDS = "swapped_ids"  # texts for numbers and numbers for texts (D 26)
-    CHANGED_ADDRESSES = "changed_addresses"  # come back with blanks, in other case (D 27)
-    UNKNOWN_STATUSES = "unknown_statuses"  # words that nobody has published (D 31)
-    MISSING_RECIPIENTS = "missing_recipients"  # each report lacks the last one (D 32)
-    NO_ERROR_KEY = "no_error_key"  # in place of an empty error (D 36)
-    SEVERAL_MAILINGS = "several_mailings"  # come of each batch (C.6)
-    NO_RESULT = "no_result"  # a success without ids
-    LISTS_AS_OBJECTS = "lists_as_objects"  # as PHP writes an array with gaps
-    LOWER_CASE_OK = "lower_case_ok"
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -85,6 +73,10 @@ class SandboxFormV2:
     account: V2Account = field(default_factory=V2Account)
     methods: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def _wording(self) -> Wording:
+        return Wording(self.account, self.quirks)
+
     def routes(self) -> list[Route]:
         """The methods, relative to the base URL."""
         handlers = {
@@ -111,9 +103,9 @@ class SandboxFormV2:
             try:
                 return await handler(request)
             except ApiError as error:
-                return _error_answer(error)
+                return error_answer(error)
             except UnreadableRequest as error:
-                return _error_answer(ApiError(400, str(error)))
+                return error_answer(ApiError(400, str(error)))
 
         return endpoint
 
@@ -127,7 +119,7 @@ class SandboxFormV2:
 
         def accept() -> object:
             self._put(fields["email"], email_id, fields, files=form.files)
-            return {"email_id": self._number(email_id)}
+            return {"email_id": self._wording.number(email_id)}
 
         return self._answer("sendEmail", accept, recipient=fields["email"])
 
@@ -145,7 +137,7 @@ class SandboxFormV2:
             for email in stored:
                 if not self.account.is_unsubscribed(email, list_id):
                     self._take(mailing, email, fields, files=form.files)
-            message_id = self._number(mailing.message_id)
+            message_id = self._wording.number(mailing.message_id)
             return {"message_id": message_id, "count_emails": len(mailing.deliveries)}
 
         return self._answer("sendEmailByList", accept)
@@ -156,7 +148,8 @@ class SandboxFormV2:
         if mailing is None:
             raise ApiError(400, "The mailing is not found")
         return self._answer(
-            "getEmailDeliveryList", lambda: self._list(self._entries(mailing, "email", ""))
+            "getEmailDeliveryList",
+            lambda: self._wording.list_(self._wording.entries(mailing, "email", "")),
         )
 
     async def _send_bulk_email(self, request: Request) -> Response:
@@ -186,7 +179,9 @@ class SandboxFormV2:
         mailings = self.account.reported(fields["uuid"])
         if mailings is None:
             raise ApiError(400, "The uuid is not found")
-        return self._answer("statusBulkEmail", lambda: self._list(map(self._report, mailings)))
+        return self._answer(
+            "statusBulkEmail", lambda: self._wording.list_(map(self._wording.report, mailings))
+        )
 
     async def _unsubscribe_email(self, request: Request) -> Response:
         fields = self._signed((await read_form(request)).fields)
@@ -212,8 +207,8 @@ class SandboxFormV2:
         templates = self.account.templates.items()
         return self._answer(
             "getEmailTemplates",
-            lambda: self._list(
-                {"id": self._number(id_), "title": title} for id_, title in templates
+            lambda: self._wording.list_(
+                {"id": self._wording.number(id_), "title": title} for id_, title in templates
             ),
         )
 
@@ -241,16 +236,10 @@ class SandboxFormV2:
         """The answer to a call that is right, unless a fault strikes; `accept` acts on it."""
         fault = self.faults.strike(PROVIDER, recipient, *FaultKind, method=method)
         if fault is None:
-            return self._success(accept())
+            return self._wording.success(accept())
         if is_accepted_despite(fault):
             accept()
-        return _faulty_answer(fault)
-
-    def _success(self, result: object) -> Response:
-        body: dict[str, object] = {"status": "ok" if Quirk.LOWER_CASE_OK in self.quirks else "OK"}
-        if result is not None and Quirk.NO_RESULT not in self.quirks:
-            body["result"] = result
-        return JSONResponse(body)
+        return faulty_answer(fault)
 
     def _mailing(self, fields: Mapping[str, str], in_s: float) -> Mailing:
         sender = fields["sender_email"], fields.get("sender_name", "")
@@ -304,50 +293,6 @@ class SandboxFormV2:
             )
         )
 
-    def _report(self, mailing: Mailing) -> dict[str, object]:
-        return {
-            "message_id": self._text(mailing.message_id),
-            "name": mailing.name,
-            "sender_email": mailing.sender_email,
-            "sender_name": mailing.sender_name,
-            "success": self._list(self._entries(mailing, "recipient", None)),
-            "errors": self._list(
-                {"email": self._shown(email), "error": error} for email, error in mailing.errors
-            ),
-        }
-
-    def _entries(
-        self, mailing: Mailing, address: str, no_error: str | None
-    ) -> list[dict[str, object]]:
-        entries = []
-        for delivery in mailing.deliveries:
-            status = self.account.status(mailing, delivery)
-            entry: dict[str, object] = {
-                "email_id": self._text(delivery.email_id),
-                address: self._shown(delivery.recipient),
-                "status": "PROCESSED_7" if Quirk.UNKNOWN_STATUSES in self.quirks else status,
-                "error": delivery.error or no_error,
-            }
-            if Quirk.NO_ERROR_KEY in self.quirks and not delivery.error:
-                del entry["error"]
-            entries.append(entry)
-        return entries[:-1] if Quirk.MISSING_RECIPIENTS in self.quirks else entries
-
-    def _shown(self, email: str) -> str:
-        return f" {email.swapcase()} " if Quirk.CHANGED_ADDRESSES in self.quirks else email
-
-    def _list(self, items: Iterable[Any]) -> object:
-        found = list(items)
-        if Quirk.LISTS_AS_OBJECTS not in self.quirks:
-            return found
-        return {str(number): item for number, item in enumerate(found, 1)}
-
-    def _number(self, value: int) -> int | str:
-        return str(value) if Quirk.SWAPPED_IDS in self.quirks else value
-
-    def _text(self, value: int) -> int | str:
-        return value if Quirk.SWAPPED_IDS in self.quirks else str(value)
-
 
 async def _unknown(_request: Request) -> Response:
     raise ApiError(404, "Page not found")
@@ -388,36 +333,3 @@ def _seconds_until(moment: datetime | None) -> float:
 
 def _dict(entry: object) -> dict[str, str]:
     return entry if isinstance(entry, dict) else {}
-
-
-def _error_answer(error: ApiError) -> Response:
-    body = {"status": "ERROR", "error": error.text}
-    return JSONResponse(body, error.status, error.headers)
-
-
-def _faulty_answer(fault: Fault) -> Response:
-    if fault.kind is FaultKind.REFUSE:
-        match fault.style:
-            case "200":
-                return _error_answer(ApiError(200, BAD_ADDRESS))
-            case "laravel":
-                body = {
-                    "message": "The given data was invalid.",
-                    "errors": {"email": [BAD_ADDRESS]},
-                }
-                return JSONResponse(body, 422)
-            case "302":
-                return RedirectResponse("/", 302)
-    if fault.kind is FaultKind.THROTTLE and fault.style == "200":
-        # Account methods of the service tell a rate excess like this (C.1).
-        body = {
-            "status": "error",
-            "message": f"Limit exceeded, wait {fault.retry_after_s:g} seconds",
-        }
-        return JSONResponse(body)
-    return answer_from_fault(
-        fault, success=200, throttle_style="header", refusal=400, account="Invalid token"
-    )
-
-
-__all__ = ["MAX_INPUT_VARS", "PROVIDER", "Quirk", "SandboxFormV2"]

@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from providers.sandbox.form_v2 import Quirk, SandboxFormV2
+from providers.sandbox.form_v2 import SandboxFormV2
+from providers.sandbox.form_v2_answers import Quirk
 from providers.sandbox.forms import UnreadableRequest, read_json
 
 

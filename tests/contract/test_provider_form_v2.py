@@ -17,7 +17,7 @@ from providers.form_v2 import FormV2
 from providers.form_v2 import provider as provider_module
 from providers.mime import html_from_text
 from providers.sandbox.faults import Fault, FaultKind
-from providers.sandbox.form_v2 import Quirk
+from providers.sandbox.form_v2_answers import Quirk
 from tests.contract.harnesses.form_v2 import Harness
 from tests.support.builders import File, a_message, a_request
 

@@ -20,7 +20,7 @@ from providers.contract.tracking import (
 from providers.form_v2 import FormV2
 from providers.form_v2.tracking import NO_STATUS
 from providers.sandbox.faults import Fault, FaultKind
-from providers.sandbox.form_v2 import Quirk
+from providers.sandbox.form_v2_answers import Quirk
 from tests.contract.harnesses.form_v2 import Harness
 from tests.support.builders import a_message, a_request
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from providers.sandbox.faults import Fault, FaultKind
-from providers.sandbox.form_v2 import Quirk
+from providers.sandbox.form_v2_answers import Quirk
 from providers.sandbox.form_v2_fields import MAX_ATTACHMENT_OCTETS, MAX_INPUT_VARS
 from tests.emulators.v2_api import LETTER, TOKEN, V2Api, error, v2_api
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from providers.sandbox.faults import FaultKind
-from providers.sandbox.form_v2 import BAD_ADDRESS, UNSUBSCRIBED, Quirk
+from providers.sandbox.form_v2 import UNSUBSCRIBED
+from providers.sandbox.form_v2_answers import BAD_ADDRESS, Quirk, parse_quirk
 from providers.sandbox.form_v2_fields import MAX_INPUT_VARS, php_fields
 from tests.emulators.v2_api import LETTER, LIST_ID, TOKEN, V2Api, error, v2_api
 
@@ -261,6 +262,12 @@ class TestLists:
 
 
 class TestQuirks:
+    def test_words_of_the_command_line(self) -> None:
+        """By name; a misspelt one is told."""
+        assert {parse_quirk(quirk) for quirk in Quirk} == set(Quirk)
+        with pytest.raises(ValueError, match="a quirk is one of token_in_form, "):
+            parse_quirk("purple")
+
     async def test_ids_in_the_other_type(self, api: V2Api):
         """D 26."""
         api.sandbox.quirks.add(Quirk.SWAPPED_IDS)

@@ -37,6 +37,8 @@ from gateway.domain.events import Event
 from gateway.errors import SpoolError
 from gateway.ingress import replies
 from gateway.ingress.intake import SpoolingIntake
+from gateway.ingress.maildrop import LISTENER as MAILDROP
+from gateway.ingress.maildrop import Maildrop
 from gateway.ingress.server import FrontDoor, Security
 from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
@@ -70,7 +72,7 @@ class Gateway:
         self._stack = contextlib.AsyncExitStack()
         self.metrics = Metrics(
             providers={name: given.kind for name, given in settings.providers.items()},
-            listeners=[listener.name for listener in settings.smtp.listeners],
+            listeners=[*(listener.name for listener in settings.smtp.listeners), MAILDROP],
             reply_reasons=replies.REASONS,
         )
         self.metrics.add_routes(route.name for route in settings.effective_routes())
@@ -128,7 +130,8 @@ class Gateway:
         self._background.append(asyncio.create_task(self._purge(spool), name="purge"))
         self._background.append(asyncio.create_task(self._forget_marks(spool), name="marks"))
         stack.push_async_callback(self._stop_background)
-        self._front_door = front_door = self._build_front_door(spool, dispatcher, security)
+        intake = self._build_intake(spool, dispatcher)
+        self._front_door = front_door = self._build_front_door(intake, security)
         self.metrics.set_certificate(security.tls.expires_at if security.tls else None)
         await front_door.start()
         stack.push_async_callback(front_door.stop)
@@ -136,6 +139,7 @@ class Gateway:
         stack.callback(dispatcher.end_waits)
         stack.callback(status.drain)
         self.smtp_ports = dict(front_door.ports)
+        self._collect_maildrop(intake)
 
     async def stop(self) -> None:
         """Take no more letters, end what is under way, write everything down, close."""
@@ -219,10 +223,8 @@ class Gateway:
             ),
         )
 
-    def _build_front_door(
-        self, spool: SqlSpool, dispatcher: Dispatcher, security: Security
-    ) -> FrontDoor:
-        intake = SpoolingIntake(
+    def _build_intake(self, spool: SqlSpool, dispatcher: Dispatcher) -> SpoolingIntake:
+        return SpoolingIntake(
             spool=spool,
             planner=self._planner,
             hand_off=dispatcher,
@@ -232,6 +234,24 @@ class Gateway:
             schedule_ahead=self._settings.delivery.schedule_ahead,
             duplicates_window=self._settings.duplicates.window,
         )
+
+    def _collect_maildrop(self, intake: SpoolingIntake) -> None:
+        """Take what local programs left while nobody listened; ends with what runs beside."""
+        settings = self._settings
+        folder = settings.maildrop.place(settings.spool.url)
+        if folder is None:
+            return
+        maildrop = Maildrop(
+            folder=folder,
+            intake=intake,
+            max_octets=settings.smtp.max_message_size,
+            max_recipients=settings.smtp.max_recipients,
+            clock=self._clock,
+            replied=SessionCounts(self.metrics).replied,
+        )
+        self._background.append(asyncio.create_task(maildrop.run(), name="maildrop"))
+
+    def _build_front_door(self, intake: SpoolingIntake, security: Security) -> FrontDoor:
         return FrontDoor(
             front_door_rules(self._settings),
             intake,
@@ -276,7 +296,7 @@ def _in_need_of_restart(before: Settings, after: Settings) -> list[str]:
     """The sections whose changes a reload leaves out."""
     reloaded = {name: getattr(after.smtp, name) for name in _RELOADED_OF_SMTP}
     old = before.model_copy(update={"smtp": before.smtp.model_copy(update=reloaded)})
-    sections = ("hostname", "smtp", "http", "spool", "delivery", "duplicates", "log")
+    sections = ("hostname", "smtp", "http", "spool", "delivery", "duplicates", "maildrop", "log")
     return [name for name in sections if getattr(after, name) != getattr(old, name)]
 
 

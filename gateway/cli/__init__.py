@@ -7,11 +7,18 @@ Imports that only one command needs stand in that command, so that the daemon st
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from gateway.cli import check, daemon, erase, letter, passwd, queue, ready, sandbox
 from gateway.cli.lazy import lazy_group
 from gateway.cli.output import guarded
+
+_SENDMAIL = frozenset({"sendmail", "mailquay-sendmail"})
+"""Names under which the whole program is sendmail."""
 
 app = typer.Typer(
     name="mailquay",
@@ -35,9 +42,27 @@ app.add_typer(lazy_group("gateway.cli.v1.commands", "The v1 API, every endpoint.
 app.add_typer(lazy_group("gateway.cli.v2.commands", "The v2 API, every method."), name="v2")
 
 
+@app.command(
+    "sendmail",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+)
+def _sendmail(
+    words: Annotated[list[str], typer.Argument(metavar="[OPTIONS] [RECIPIENTS]...")],
+) -> None:
+    """Send a letter from standard input; compatible with sendmail(1), under its name too."""
+    from gateway.cli.sendmail import run_sendmail
+
+    raise SystemExit(run_sendmail(words))
+
+
 def main() -> None:
     """Run the command of `sys.argv`; ends the process with a sysexits code."""
     with guarded():
+        # Its options are its own: nothing else must read them first.
+        if Path(sys.argv[0]).name in _SENDMAIL:
+            _sendmail(sys.argv[1:])
+        if sys.argv[1:2] == ["sendmail"]:
+            _sendmail(sys.argv[2:])
         app()
 
 

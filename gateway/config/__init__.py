@@ -6,8 +6,8 @@ plain frozen values inward. It reads files and the environment, opens no socket 
 nothing. Met by `app` and `cli` alone.
 """
 
-from gateway.config.environment import ENV_PREFIX
+from gateway.config.environment import ENV_PREFIX, plain_word
 from gateway.config.loading import find_file, load
 from gateway.config.settings import Settings
 
-__all__ = ["ENV_PREFIX", "Settings", "find_file", "load"]
+__all__ = ["ENV_PREFIX", "Settings", "find_file", "load", "plain_word"]

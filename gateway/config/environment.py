@@ -15,6 +15,8 @@ from gateway.errors import ConfigError
 
 ENV_PREFIX = "MAILQUAY_"
 _NOT_SETTINGS = {"MAILQUAY_CONFIG"}
+# As JSON they are sections of the configuration; as a plain word they are for `mailquay sendmail`.
+_FOR_SENDMAIL = {"MAILQUAY_SMTP", "MAILQUAY_MAILDROP"}
 
 
 class Environment(PydanticBaseSettingsSource):
@@ -39,6 +41,8 @@ class Environment(PydanticBaseSettingsSource):
         for variable, text in sorted(os.environ.items()):
             if not variable.startswith(ENV_PREFIX) or variable in _NOT_SETTINGS:
                 continue
+            if variable in _FOR_SENDMAIL and plain_word(variable):
+                continue
             *path, leaf = variable.removeprefix(ENV_PREFIX).lower().split("__")
             branch = tree
             for word in path:
@@ -48,6 +52,12 @@ class Environment(PydanticBaseSettingsSource):
                 branch = below
             branch[leaf] = _value_from_text(variable, text)
         return tree
+
+
+def plain_word(variable: str) -> str | None:
+    """What a variable holds that is a word, and no JSON; `None` when it is not set."""
+    text = os.environ.get(variable, "").strip()
+    return None if not text or text.startswith(("[", "{")) else text
 
 
 def _value_from_text(variable: str, text: str) -> object:

@@ -19,11 +19,13 @@ from gateway.config.environment import Environment
 from gateway.config.fields import checked_name
 from gateway.config.http import HttpSettings
 from gateway.config.log import LogSettings
+from gateway.config.maildrop import MaildropSettings
 from gateway.config.problems import told
 from gateway.config.routes import RouteSettings
 from gateway.config.smtp import SmtpSettings
 from gateway.config.spool import SpoolSettings
 from gateway.domain.routing import Route
+from gateway.ingress.maildrop import LISTENER
 from providers.registry import PROVIDERS
 from providers.settings import ProviderSettings
 
@@ -57,6 +59,7 @@ class Settings(BaseSettings):
     bounces: BouncesSettings = BouncesSettings()
     delivery: DeliverySettings = DeliverySettings()
     duplicates: DuplicatesSettings = DuplicatesSettings()
+    maildrop: MaildropSettings = MaildropSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("hostname")
@@ -76,6 +79,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _routes_lead_somewhere(self) -> Self:
         listeners = {listener.name for listener in self.smtp.listeners}
+        if LISTENER in listeners:
+            raise ValueError(f"smtp.listeners: {LISTENER} is what letters of the maildrop come by")
+        listeners.add(LISTENER)
         names: set[str] = set()
         for route in self.routes:
             if route.name in names:

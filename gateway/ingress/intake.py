@@ -195,7 +195,7 @@ class SpoolingIntake:
         """What the letter is known by when it comes again; `None` where it cannot be told."""
         if not self.duplicates_window:
             return None
-        client = as_it_came.client.user or as_it_came.client.address
+        client = as_it_came.client.user or _elsewhere(as_it_came.client.address)
         since = self.clock.now() - self.duplicates_window
         if instructions.idempotency_key:
             return mark_of_key(client, instructions.idempotency_key, since)
@@ -291,6 +291,11 @@ def _queued(letter: NewLetter) -> QueuedMessage:
         user=letter.user,
         priority=letter.priority,
     )
+
+
+def _elsewhere(address: str) -> str:
+    """A client's address; that of this machine is empty, as it is for a socket or the maildrop."""
+    return "" if address.startswith("127.") or address == "::1" else address
 
 
 def _without(letter: NewLetter, keys: frozenset[int]) -> NewLetter:

@@ -43,7 +43,7 @@ async def test_sent_again_it_is_answered_with_the_first_id(delivery: Delivery) -
     [
         {"message_id": "<b@example.com>"},
         {"subject": "Order 78"},
-        {"address": "127.0.0.2"},
+        {"address": "192.0.2.7"},
         {"user": "app"},
     ],
     ids=["message-id", "octets", "address", "user"],
@@ -60,7 +60,15 @@ async def test_a_user_is_the_same_from_everywhere(delivery: Delivery) -> None:
     """An application with several addresses tries again from another."""
     await delivery.begin(ScriptedProvider())
     first = await delivery.take(user="app", address="127.0.0.1")
-    assert await delivery.take(user="app", address="127.0.0.2") == first
+    assert await delivery.take(user="app", address="192.0.2.7") == first
+
+
+async def test_this_machine_is_one_client(delivery: Delivery) -> None:
+    """A program that came by TCP comes again by the socket or the maildrop."""
+    await delivery.begin(ScriptedProvider())
+    first = await delivery.take(address="127.0.0.1")
+    assert await delivery.take(address="") == first
+    assert await delivery.take(address="::1") == first
 
 
 @pytest.mark.parametrize(

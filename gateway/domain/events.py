@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from gateway.domain.health import CircuitState
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action, Result
 from gateway.domain.repair import Repair
+from gateway.domain.tracking import Source
 from providers.contract.capabilities import Shortfall
 from providers.contract.outcome import DeliveryOutcome
+from providers.contract.tracking import TrackingEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,81 @@ class CircuitChanged:
     reason: str
 
 
+class WebhookResult(StrEnum):
+    """What became of a call to a webhook of ours."""
+
+    ACCEPTED = "accepted"  # stored, and answered with 2xx
+    FORGED = "forged"  # no such account, or not its secret
+    TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
+    MALFORMED = "malformed"
+    UNAVAILABLE = "unavailable"  # our trouble: the caller is asked to come again
+
+
+@dataclass(frozen=True, slots=True)
+class LetterTracked:
+    """
+    A provider told something new of what became of a letter, and it is stored.
+
+    Emitted once for each thing that happened, however often it is told.
+
+    Attributes:
+        at: When it was stored; when it happened says `event.timestamp`.
+        queue_id: Of the letter, with the recipient's key.
+        forward_path: Of the recipient. `event.recipient` may be another: who is on a list.
+        reverse_path: Empty for the null one.
+        message_id: Value of the letter's Message-ID field.
+        provider: Who carried it.
+        told_by: The account that told, the same as `provider` but for a smarthost's letters.
+        source: How it was told.
+        event: What happened.
+        accepted_at: When the provider took it; `None` where that was never told.
+        number: Of the event in the spool, increasing: `SqlSpool.tracking.after` goes on from it.
+    """
+
+    at: datetime
+    queue_id: str
+    recipient_key: int
+    forward_path: str
+    reverse_path: str
+    message_id: str
+    provider: str
+    told_by: str
+    source: Source
+    event: TrackingEvent
+    accepted_at: datetime | None
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookCalled:
+    """Somebody called a webhook of ours; `provider` is empty where no account has that name."""
+
+    at: datetime
+    provider: str
+    result: WebhookResult
+    events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAsked:
+    """A provider was asked what became of letters: of how many ids, and of how many it told."""
+
+    at: datetime
+    provider: str
+    asked: int
+    answered: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRegistered:
+    """It was looked whether a provider calls us; `reason` says why not, and is empty else."""
+
+    at: datetime
+    provider: str
+    reason: str = ""
+
+
 Event = (
     LetterReceived
     | LetterRepeated
@@ -176,5 +254,9 @@ Event = (
     | SenderTold
     | LetterCorrupt
     | CircuitChanged
+    | LetterTracked
+    | WebhookCalled
+    | StatusAsked
+    | WebhookRegistered
 )
 Emit = Callable[[Event], None]

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION = "0006"
+VERSION = "0007"
 """The newest migration: what a store must be at to be used by this program."""
 
 VERSION_TABLE = "spool_version"
@@ -165,6 +165,58 @@ pause = Table(
     sqlite_with_rowid=False,
 )
 
+tracking_event = Table(
+    "tracking_event",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("message_id", BigInteger, nullable=False),
+    Column("key", Integer, nullable=False),
+    Column("told_at", BigInteger, nullable=False),  # when it was stored first
+    Column("told_by", Text, nullable=False),  # the account
+    Column("source", Text, nullable=False),
+    Column("event", Text, nullable=False),  # the word of `EventType`
+    Column("at", BigInteger, nullable=False),  # of the happening, or of asking
+    Column("recipient", Text, nullable=False),  # empty: the forward-path; else who is on a list
+    Column("reason", Text, nullable=False),
+    Column("mta_response", Text, nullable=False),
+    Column("click_url", Text, nullable=False),
+    Column("raw", Text, nullable=False),
+    # No number is given twice, whatever was purged: those who follow go on from the last they saw.
+    sqlite_autoincrement=True,
+)
+"""What providers told of letters, each thing that happened once."""
+
+stray_event = Table(
+    "stray_event",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("provider_message_id", Text, nullable=False),
+    Column("told_at", BigInteger, nullable=False),
+    Column("told_by", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("recipient", Text, nullable=False),  # as told; empty where it was not
+    Column("reason", Text, nullable=False),
+    Column("mta_response", Text, nullable=False),
+    Column("click_url", Text, nullable=False),
+    Column("raw", Text, nullable=False),
+)
+"""The same of ids that no letter has, or none yet: a webhook can be faster than our own record."""
+
+inquiry = Table(
+    "inquiry",
+    metadata,
+    Column("provider", Text, primary_key=True),  # who carried it; who told, where that is unknown
+    Column("provider_message_id", Text, primary_key=True),
+    Column("unknown", Integer, nullable=False),  # 1: no letter has the id; asked what it is
+    Column("since", BigInteger, nullable=False),  # when it was handed over, or first told of
+    Column("asked", Integer, nullable=False),  # how often
+    Column("due_at", BigInteger),  # NULL: nothing more to ask
+    sqlite_with_rowid=False,
+)
+"""Ids that providers are asked about. One row for all letters that share an id."""
+
 ACCEPTED = "accepted"
 
 # Literals: with bound parameters no planner can prove that a partial index applies.
@@ -190,3 +242,11 @@ Index(
 )
 Index("note_message", note.c.message_id)
 Index("mark_message", mark.c.message_id)
+Index("tracking_event_message", tracking_event.c.message_id)
+Index("stray_event_provider_message_id", stray_event.c.provider_message_id)
+Index(
+    "inquiry_due",
+    inquiry.c.due_at,
+    sqlite_where=inquiry.c.due_at.is_not(None),
+    postgresql_where=inquiry.c.due_at.is_not(None),
+)

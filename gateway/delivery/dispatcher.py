@@ -20,6 +20,7 @@ from gateway.delivery.bulk import BatchMaker
 from gateway.delivery.health import ProviderHealth
 from gateway.delivery.lane import Job, Lane, LetterInHand
 from gateway.delivery.reporter import Reporter
+from gateway.delivery.shared_pace import SharedPace
 from gateway.delivery.single import LetterMaker
 from gateway.delivery.verdicts import Verdict
 from gateway.domain.events import AttemptCutShort, CircuitChanged, Emit, LetterCorrupt
@@ -32,7 +33,8 @@ from gateway.planner import Planner
 from gateway.spool.protocol import Claimed, CutShort, QueuedMessage, QueuedRecipient, Spool
 from providers.contract.clock import Clock
 from providers.contract.message import Message
-from providers.contract.provider import Provider
+from providers.contract.provider import Pace, Provider
+from providers.pacing import TokenBucket
 
 log = structlog.get_logger("gateway.delivery")
 
@@ -244,16 +246,25 @@ class Dispatcher:
         await self._give_back(unbegun)
 
     def _lane(self, provider: Provider) -> Lane:
+        pace = self._pace(provider)
         return Lane(
             provider,
+            pace=pace,
             window=self._limits.window,
-            health=ProviderHealth(provider, self._clock, self._health_changed, self._circuit),
+            health=ProviderHealth(provider, pace, self._clock, self._health_changed, self._circuit),
             attempt=LetterMaker(self._attempt),
             attempt_many=BatchMaker(self._attempt),
             closed=self._closed,
             throttled=self._throttled,
             clock=self._clock,
         )
+
+    def _pace(self, provider: Provider) -> Pace:
+        """The account's pace, shared with the other gateways where there may be some."""
+        own = provider.pace
+        if not self._spool.shared or not isinstance(own, TokenBucket):
+            return own
+        return SharedPace(provider.name, own, self._spool, self._clock)
 
     def _health_changed(self, health: ProviderHealth) -> None:
         self._tell_away()

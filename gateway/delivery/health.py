@@ -16,7 +16,7 @@ import structlog
 from gateway.domain.health import Circuit, CircuitRules, CircuitState
 from providers.contract.clock import Clock
 from providers.contract.outcome import Cause, DeliveryOutcome, Scope
-from providers.contract.provider import ProbeResult, Provider
+from providers.contract.provider import Pace, ProbeResult, Provider
 
 log = structlog.get_logger("gateway.delivery")
 
@@ -30,6 +30,7 @@ class ProviderHealth:
 
     Args:
         provider: Whose health it is.
+        pace: The account's, which hears of it when the provider says that it is too busy.
         clock: For waits.
         changed: Told, with this object, whenever the circuit's state has changed.
         rules: When the circuit opens and closes.
@@ -38,11 +39,13 @@ class ProviderHealth:
     def __init__(
         self,
         provider: Provider,
+        pace: Pace,
         clock: Clock,
         changed: Callable[[ProviderHealth], None],
         rules: CircuitRules,
     ) -> None:
         self._provider = provider
+        self._pace = pace
         self._clock = clock
         self._changed = changed
         self._circuit = Circuit(rules)
@@ -100,7 +103,7 @@ class ProviderHealth:
             and outcome.cause is Cause.THROTTLED
         ):
             asked = outcome.retry_after
-            self._provider.pace.hold_off(now, _BUSY_S if asked is None else asked.total_seconds())
+            self._pace.hold_off(now, _BUSY_S if asked is None else asked.total_seconds())
         self._moved.set()
         self._tell(before)
 

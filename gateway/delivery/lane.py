@@ -24,7 +24,7 @@ from gateway.spool.protocol import QueuedMessage, QueuedRecipient
 from providers.contract.batch import Gathering
 from providers.contract.clock import Clock
 from providers.contract.message import Message
-from providers.contract.provider import BulkProvider, Provider
+from providers.contract.provider import BulkProvider, Pace, Provider
 
 
 @dataclass(eq=False, slots=True)
@@ -108,6 +108,7 @@ class Lane:
     Args:
         provider: Whose lane it is.
         window: Recipients on their way at once.
+        pace: The account's, taken before each call.
         health: Whether it is given letters.
         attempt: Makes one attempt, with a connection while it has the provider's attention; must
             not raise, but for cancellation.
@@ -122,6 +123,7 @@ class Lane:
         self,
         provider: Provider,
         *,
+        pace: Pace,
         health: ProviderHealth,
         window: int,
         attempt: Callable[[Job, Provider, Access], Awaitable[None]],
@@ -136,6 +138,7 @@ class Lane:
         self.next_due: datetime | None = None
         self.more_waits = True  # whether the spool may have more that is due
         self.health = health
+        self._pace = pace
         connections = asyncio.Semaphore(provider.capabilities.connections)
         self._access = Access(connections, health)
         self._ended = asyncio.Event()
@@ -332,7 +335,7 @@ class Lane:
         """A place in the account's pace; none is needed where no letter is sent."""
         if self.health.state is CircuitState.OPEN:
             return
-        while (wait := self.provider.pace.take(self._clock.monotonic())) > 0:
+        while (wait := self._pace.take(self._clock.monotonic())) > 0:
             await self._clock.sleep(wait)
             self._throttled(self.name, wait)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from gateway.domain.duplicates import Mark, Repeat
@@ -585,6 +585,28 @@ class Spool(Protocol):
 
     async def pauses(self) -> tuple[Pause, ...]:
         """All pauses, by kind and name."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether several gateways may have it open at once."""
+        ...
+
+    async def reserve_places(
+        self, provider: str, earliest: datetime, interval: timedelta, count: int
+    ) -> datetime:
+        """
+        Take places in the pace of a provider's account, which all gateways on this spool share.
+
+        Args:
+            provider: Its name, the same at all gateways.
+            earliest: None of them lies before.
+            interval: How far they, and whoever comes next, are apart.
+            count: How many.
+
+        Returns:
+            The moment of the first; the others follow at the interval.
+        """
         ...
 
     async def wake(self, now: datetime, spared: frozenset[str] = frozenset()) -> int:

@@ -155,6 +155,15 @@ tally = Table(
 )
 """Recipients ever admitted and ever settled, purged ones too; the sum over shards counts."""
 
+pace = Table(
+    "pace",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("next_free", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""From when on an account has a place free, for gateways that share the spool; see `places`."""
+
 pause = Table(
     "pause",
     metadata,

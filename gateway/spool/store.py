@@ -26,7 +26,7 @@ from gateway.domain.lifecycle import SETTLED
 from gateway.domain.pauses import Pause, PauseKind
 from gateway.domain.queue_id import QueueIdSource, first_number_at
 from gateway.errors import SpoolIncompatible, SpoolInDoubt, SpoolUnavailable, UnknownQueueId
-from gateway.spool import commands, erasing, pausing, repeats, signs
+from gateway.spool import commands, erasing, pausing, places, repeats, signs
 from gateway.spool.batcher import MAX_WAITING_OCTETS, Batcher, OnCommit, OnHealth
 from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
 from gateway.spool.claims import Claims, Wanted
@@ -335,6 +335,18 @@ class SqlSpool:
     async def pauses(self) -> tuple[Pause, ...]:
         """All pauses."""
         return await self._read(pausing.read_pauses)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several gateways may have it open at once."""
+        return self._engine.shared
+
+    async def reserve_places(
+        self, provider: str, earliest: datetime, interval: timedelta, count: int
+    ) -> datetime:
+        """Take places in the pace of an account."""
+        wanted = places.Reservation(provider, earliest, interval, count)
+        return await self._batcher.submit(places.reserve, wanted)
 
     async def wake(self, now: datetime, spared: frozenset[str] = frozenset()) -> int:
         """Make due what waits for the end of a pause, some hundred at once."""

@@ -48,7 +48,9 @@ class Watched:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.health = ProviderHealth(self.provider, self.clock, self._tell, CircuitRules())
+        self.health = ProviderHealth(
+            self.provider, self.provider.pace, self.clock, self._tell, CircuitRules()
+        )
 
     def _tell(self, health: ProviderHealth) -> None:
         self.told.append(health.state)

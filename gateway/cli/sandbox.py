@@ -26,6 +26,9 @@ def sandbox(
         list[str] | None,
         typer.Option(help="In what v2 differs from its documents, as changed_addresses."),
     ] = None,
+    habit: Annotated[
+        list[str] | None, typer.Option(help="Of v1, where its documents are silent: ids=string.")
+    ] = None,
     step: Annotated[
         float, typer.Option(min=0, help="Seconds between states of v1's letters; 0: on command.")
     ] = 2.0,
@@ -33,15 +36,21 @@ def sandbox(
     """Imitate the three providers strictly, until stopped."""
     from providers.sandbox.faults import parse_fault
     from providers.sandbox.form_v2_answers import parse_quirk
+    from providers.sandbox.rest_v1.dialect import parse_habits
     from providers.sandbox.server import Sandbox
 
     try:
         faults = [parse_fault(text) for text in fault or ()]
         quirks = {parse_quirk(text) for text in quirk or ()}
+        dialect = parse_habits(habit or ())
     except ValueError as error:
         fail(str(error), os.EX_USAGE)
     imitation = Sandbox(
-        smtp_port=smtp_port, http_port=http_port, faults=faults, step_s=step or None
+        smtp_port=smtp_port,
+        http_port=http_port,
+        faults=faults,
+        step_s=step or None,
+        dialect=dialect,
     )
     imitation.form_v2.quirks |= quirks
     asyncio.run(_run(imitation))

@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route
 from providers.sandbox.faults import Fault, FaultKind, FaultPlan
 from providers.sandbox.letterbox import Letterbox
 from providers.sandbox.rest_v1 import SandboxRestV1
+from providers.sandbox.rest_v1.dialect import Dialect, parse_habits
 from providers.sandbox.rest_v1.webhooks import WebhookSender, is_loopback
 from tests.support.http_sandbox import serving
 
@@ -467,6 +468,27 @@ class TestWebhooks:
         assert "beyond this machine" in sender.sent[0].reason
         assert sender.sent[1].reason
         await sender.aclose()
+
+
+class TestHabits:
+    def test_as_the_command_line_names_them(self):
+        """Words, numbers and switches; what is not named stays as it was."""
+        texts = ["ids=string", "created=200", "unset_webhook=404", "extras=true"]
+        dialect = parse_habits([*texts, "largest_recipients_page=100"])
+        assert dialect == Dialect(
+            ids="string",
+            created=200,
+            unset_webhook="404",
+            extras=True,
+            largest_recipients_page=100,
+        )
+        assert parse_habits([]) == Dialect()
+
+    @pytest.mark.parametrize("text", ["ids", "ids=roman", "created=404", "colour=red", "=", ""])
+    def test_what_is_none(self, text: str):
+        """Told with what there is."""
+        with pytest.raises(ValueError, match="habit"):
+            parse_habits([text])
 
 
 class TestControl:

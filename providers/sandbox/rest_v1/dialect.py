@@ -7,9 +7,12 @@ first choice is what the reference holds likeliest. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 
 @dataclass(slots=True)
@@ -63,3 +66,35 @@ class Dialect:
         if name == "id" or name.endswith("_id"):
             return str(value)
         return self.spell(value)
+
+
+def parse_habits(texts: Iterable[str]) -> Dialect:
+    """
+    Read `NAME=VALUE` for each habit that differs, as the command line takes it.
+
+    Raises:
+        ValueError: There is no such habit, or it has no such value.
+    """
+    dialect = Dialect()
+    habits = {field.name for field in dataclasses.fields(Dialect)}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in habits:
+            raise ValueError(f"a habit of v1 is one of {', '.join(sorted(habits))}, not {name!r}")
+        dialect = _with(dialect, name, value)
+    return dialect
+
+
+def _with(dialect: Dialect, name: str, value: str) -> Dialect:
+    """Statuses are numbers for some habits and words for others: whichever fits."""
+    values = (value, int(value)) if value.isascii() and value.isdigit() else (value,)
+    for one in values:
+        try:
+            changed: Dialect = TypeAdapter(Dialect).validate_python(
+                dataclasses.asdict(dialect) | {name: one}
+            )
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+        else:
+            return changed
+    raise ValueError(f"habit {name}: {reason}")

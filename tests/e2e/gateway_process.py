@@ -80,6 +80,7 @@ class GatewayProcess:
         }
         self.log: list[LogLine] = []
         self.smtp_port = 0
+        self.smtp_ports: dict[str, int] = {}
         self.http_port = 0
         self._changed = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
@@ -111,7 +112,8 @@ class GatewayProcess:
         assert self._process.stderr is not None
         self._reader = asyncio.create_task(self._read_from(self._process.stderr))
         line = await self.wait_for(lambda line: line.get("event") == "started", since=begun)
-        self.smtp_port = line["smtp"]["app"]
+        self.smtp_ports = line["smtp"]
+        self.smtp_port = self.smtp_ports.get("app", 0)
         self.http_port = line["http"]
 
     async def _read_from(self, log: asyncio.StreamReader) -> None:

@@ -138,6 +138,7 @@ class Lane:
         self.next_due: datetime | None = None
         self.more_waits = True  # whether the spool may have more that is due
         self.health = health
+        self._gathers = isinstance(provider, BulkProvider) and provider.gathering.size > 1
         self._pace = pace
         connections = asyncio.Semaphore(provider.capabilities.connections)
         self._access = Access(connections, health)
@@ -206,7 +207,9 @@ class Lane:
 
     def add(self, in_hand: LetterInHand, recipients: tuple[QueuedRecipient, ...]) -> None:
         """Put leased recipients into the window, cut into requests the provider takes."""
-        step = self.provider.capabilities.max_recipients or len(recipients)
+        most = self.provider.capabilities.max_recipients
+        # What is gathered is put together by recipients (`BulkProvider.batches`).
+        step = 1 if self._gathers else most or len(recipients)
         for start in range(0, len(recipients), step):
             job = Job(in_hand, recipients[start : start + step])
             in_hand.open_jobs += 1
@@ -220,17 +223,12 @@ class Lane:
     def start(self) -> None:
         """Start the workers: some for each connection; one for each where letters are gathered."""
         provider, count = self.provider, self.provider.capabilities.connections
-        gathers = isinstance(provider, BulkProvider) and provider.gathering.size > 1
-        if not gathers:
-            # More workers than connections would gather less each.
-            count *= _ATTEMPTS_PER_CONNECTION
-        self._workers = [
-            asyncio.create_task(
-                self._work_on_batches(cast("BulkProvider", provider)) if gathers else self._work(),
-                name=f"lane {self.name}",
-            )
-            for _ in range(count)
-        ]
+        if self._gathers:  # more workers than connections would gather less each
+            bulk = cast("BulkProvider", provider)
+            workers = [self._work_on_batches(bulk) for _ in range(count)]
+        else:
+            workers = [self._work() for _ in range(count * _ATTEMPTS_PER_CONNECTION)]
+        self._workers = [asyncio.create_task(work, name=f"lane {self.name}") for work in workers]
 
     def take_back(self) -> list[Job]:
         """Take out what no worker has begun; the leases are the caller's to give back."""

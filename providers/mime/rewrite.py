@@ -38,6 +38,7 @@ _ADDRESS_FIELDS = frozenset(
 )
 _PARAMETER_FIELDS = frozenset(("content-type", "content-disposition"))
 _FREE_TEXT = frozenset(("subject", "comments"))
+_TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`{|}~-]+\Z")
 _ENDLESS_WORD = re.compile(rb"[^ \t\r\n]{900}")
 _PLAIN = bytes(range(32, 127)) + b"\t\r\n"
 _PIECE = re.compile(rb"[^\r\n]{1,%d}" % MAX_LINE)
@@ -215,7 +216,7 @@ class _Writer:
         value = value.rstrip(b"\r") + b"\r\n"
         if not value.isascii() and not (self._utf8 and _is_utf8(value)):
             self.eight_bit_fields = True
-            return ascii_field(key, value)
+            return ascii_field(key, value, utf8=self._utf8)
         field = name + b":" + value
         if not has_long_line(field):
             return field
@@ -231,10 +232,17 @@ def ascii_field(name: str, value: bytes, *, utf8: bool = False) -> bytes:
     if key in _ADDRESS_FIELDS:
         written = mailboxes_value(parse_mailboxes(value), utf8=utf8)
     elif key in _PARAMETER_FIELDS:
-        written = parameters_value(*parse_parameters(value))
+        said, parameters = parse_parameters(value)
+        # What is none means the default: RFC 2045 5.2, RFC 2183 2.8.
+        known = media_type(said) or "text/plain" if key == "content-type" else _token(said)
+        written = parameters_value(known, parameters)
     else:
         return unstructured(name, decode_field(value))
     return folded(name.encode() + b": " + written + b"\r\n")
+
+
+def _token(word: str) -> str:
+    return word if _TOKEN.match(word) else "attachment"
 
 
 def _encoded(content: bytes, *, is_text: bool) -> tuple[bytes, bytes]:

@@ -58,7 +58,8 @@ def mailboxes_value(mailboxes: Iterable[Mailbox], *, utf8: bool = False) -> byte
     The value of an address field (RFC 5322 3.4), a mailbox a line.
 
     A local part beyond ASCII stands as it is where `utf8` allows that (RFC 6532), else its address
-    becomes the name of an empty group (RFC 6857 3.1.6): it is shown, and nobody can write to it.
+    becomes the name of an empty group (RFC 6857 3.1.6), as a name without an address does: it is
+    shown, and nobody can write to it.
     """
     return b",\r\n\t".join(_mailbox(mailbox, utf8=utf8) for mailbox in mailboxes)
 
@@ -113,14 +114,15 @@ def _mailbox(mailbox: Mailbox, *, utf8: bool) -> bytes:
         return encoded_words(text) + b":;"
     name = one_line(mailbox.display_name)
     if not name:
-        return address.encode()
+        # A word alone would be read as the first half of the next one's name.
+        return address.encode() if "@" in address else b"<" + address.encode() + b">"
     if not name.isascii() or len(name) > MAX_LINE // 2:
         written = encoded_words(name)
     elif _ATOMS.match(name):
         written = name.encode()
     else:
         written = b'"' + _SPECIAL.sub(r"\\\1", name).encode() + b'"'
-    return written + b" <" + address.encode() + b">"
+    return written + (b" <" + address.encode() + b">" if address else b":;")
 
 
 def _parameter(name: str, value: str) -> list[str]:

@@ -112,6 +112,10 @@ class FakeTransport(asyncio.Transport):
             self._protocol.connection_lost(None)
             self._changed.set()
 
+    async def turn(self) -> None:
+        """Let the session have its turn."""
+        await asyncio.sleep(0)
+
     async def until(self, enough: Callable[[FakeTransport], bool]) -> None:
         """Wait until `enough` holds; a TimeoutError after five seconds."""
         async with asyncio.timeout(5):

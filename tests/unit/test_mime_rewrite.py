@@ -225,3 +225,24 @@ def test_large_raw_field_takes_linear_time() -> None:
     rewritten = rewrite(content + b"\r\n\r\nb\r\n").content
     assert rewritten.count(b"=?utf-8?b?") > 20_000
     assert longest_line(rewritten) <= 998
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("Content-Disposition", "дело; filename=a.txt", b"attachment;\r\n\tfilename=a.txt"),
+        ("Content-Type", "текст/plain; charset=utf-8", b"text/plain;\r\n\tcharset=utf-8"),
+    ],
+)
+def test_values_that_are_no_words_mean_the_default(name: str, value: str, expected: bytes) -> None:
+    """RFC 2045 5.2, RFC 2183 2.8: what nobody knows is plain text, or a file."""
+    written = ascii_field(name, f" {value}\r\n".encode())
+    assert written == name.encode() + b": " + expected + b"\r\n"
+
+
+def test_addresses_stay_in_a_header_that_was_not_utf8() -> None:
+    """With SMTPUTF8 an address may be UTF-8, also where the rest of its field had to be mended."""
+    content = b"From: \xff <" + "жук@example.com".encode() + b">\r\n\r\nb\r\n"
+    written = rewrite(content, utf8=True).content
+    assert rewrite(written, utf8=True).content == written
+    assert b":;" not in written

@@ -140,7 +140,8 @@ class Lane:
         self.health = health
         self._gathers = isinstance(provider, BulkProvider) and provider.gathering.size > 1
         self._pace = pace
-        connections = asyncio.Semaphore(provider.capabilities.connections)
+        takes = provider.capabilities
+        connections = asyncio.Semaphore(takes.letters_at_once or takes.connections)
         self._access = Access(connections, health)
         self._ended = asyncio.Event()
         self._window = window

@@ -113,6 +113,9 @@ class ProviderCapabilities:
     """
     Limits and abilities of one configured provider; `None` for a limit means none is known.
 
+    `letters_at_once` is how many calls of `deliver` are worth making at the same time, where that
+    is more than it has connections.
+
     `raw_mime` says that the content travels octet for octet, and all abilities about parts and
     header fields follow from it. `passed_header_fields` says that further header fields can be
     given along; `dropped_header_fields` names those that cannot even then. `templates` to `tags`
@@ -125,6 +128,7 @@ class ProviderCapabilities:
     max_attachments: int | None = None
     max_attachment_octets: int | None = None
     connections: int = 4
+    letters_at_once: int | None = None
     rate: Rate | None = None
     raw_mime: bool = False
     null_reverse_path: bool = False

@@ -19,7 +19,9 @@ from providers.smarthost.commands import END_OF_DATA, in_chunks
 from providers.smarthost.reader import ReplyReader, UnreadableReply
 from providers.smarthost.replies import Reply
 
-_CHUNK = 256 << 10  # octets of content given to the transport at a time
+AT_ONCE = 256 << 10
+"""Octets of content given to the transport at a time."""
+
 _QUIT_GRACE_S = 2.0  # how long a server may take to answer QUIT
 
 
@@ -45,6 +47,7 @@ class Dialogue(asyncio.Protocol):
         self._reader = ReplyReader()
         self._replies: deque[Reply] = deque()
         self._expected = 0  # replies that are still to come for what was written
+        self._wanted = 0  # replies for which somebody waits
         self._trouble: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
@@ -85,11 +88,12 @@ class Dialogue(asyncio.Protocol):
         self._expected += len(commands)
         self._transport.write("\r\n".join((*commands, "")).encode())
 
-    async def send_content(self, wire: bytes) -> bool:
+    async def send_content(self, wire: bytes, *following: str) -> bool:
         """
         Write content and, last, the dot that ends it; one reply is to come.
 
-        Large content is written as the network takes it.
+        Large content is written as the network takes it. Behind content of at most `AT_ONCE` octets
+        the commands that follow go in the same write, each with a reply of its own (RFC 2920 3.1).
 
         Returns:
             Whether all was written, the dot included. It was not when the server answered in the
@@ -100,11 +104,12 @@ class Dialogue(asyncio.Protocol):
             NoAnswer: So did the deadline.
         """
         self._check()
-        self._expected += 1
-        if len(wire) <= _CHUNK:
-            self._transport.writelines((wire, END_OF_DATA))
+        self._expected += 1 + len(following)
+        if len(wire) <= AT_ONCE:
+            end = b"\r\n".join((b".", *map(str.encode, following), b""))
+            self._transport.writelines((wire, end))
             return True
-        for piece in in_chunks(wire, _CHUNK):
+        for piece in in_chunks(wire, AT_ONCE):
             if not await self._write(piece):
                 return False
         self._transport.write(END_OF_DATA)
@@ -123,7 +128,7 @@ class Dialogue(asyncio.Protocol):
             NoAnswer: So did the deadline.
         """
         self.send(command)
-        *pieces, last = in_chunks(octets, _CHUNK)
+        *pieces, last = in_chunks(octets, AT_ONCE)
         for piece in pieces:
             if not await self._write(piece):
                 return None
@@ -146,9 +151,10 @@ class Dialogue(asyncio.Protocol):
 
     # In.
 
-    async def answered(self) -> None:
-        """Wait until all that was written is answered, or nothing more can come; see `take`."""
-        while self._expected and self._trouble is None and not self._is_closing:
+    async def answered(self, count: int = 1) -> None:
+        """Wait until so many replies are there, or nothing more can come; see `take`."""
+        self._wanted = count
+        while len(self._replies) < count and self._trouble is None and not self._is_closing:
             await self._wait()
 
     def take(self) -> Reply:
@@ -215,7 +221,7 @@ class Dialogue(asyncio.Protocol):
         except UnreadableReply as error:
             self._fail(error)
         # A group's replies may come in several pieces; who waits for them wants all.
-        if not self._expected or self._is_closing:
+        if len(self._replies) >= self._wanted or self._is_closing:
             self._wake()
 
     def eof_received(self) -> bool:

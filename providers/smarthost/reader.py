@@ -7,7 +7,6 @@ Sans-IO: bytes in, `Reply` values out. Bounded: what is kept of an unfinished re
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from providers.smarthost.replies import Reply, one_line
@@ -15,7 +14,8 @@ from providers.smarthost.replies import Reply, one_line
 # A final reply names a pair of at most some 350 octets for each of 100 recipients.
 MAX_REPLY = 64 << 10
 
-_LINE = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?\Z", re.DOTALL)
+_CODES = {str(code).encode(): code for code in range(200, 600)}
+_MARKS = (b" ", b"-", b"")  # the last line, more follow, a line of the code alone
 
 
 class UnreadableReply(Exception):
@@ -46,20 +46,20 @@ class ReplyReader:
                 it exceeds `MAX_REPLY` octets. The replies before it were yielded.
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._size += len(line) + 1
+        for octets in lines:
+            line = octets.removesuffix(b"\r")
+            self._size += len(octets) + 1
             if self._size > MAX_REPLY:
                 raise UnreadableReply(f"a reply without an end: {_shown(line)}")
-            match = _LINE.match(line.removesuffix(b"\r"))
-            if not match:
+            code, mark = _CODES.get(line[:3], 0), line[3:4]
+            if not code or mark not in _MARKS:
                 raise UnreadableReply(f"not a reply: {_shown(line)}")
-            code, mark, text = match.groups()
-            if self._lines and int(code) != self._code:
+            if self._lines and code != self._code:
                 raise UnreadableReply(f"two codes in one reply: {_shown(line)}")
-            self._code = int(code)
-            self._lines.append("" if text is None else text.decode("utf-8", "replace"))
+            self._code = code
+            self._lines.append(str(line[4:], "utf-8", "replace"))
             if mark != b"-":
-                reply = Reply(self._code, tuple(self._lines))
+                reply = Reply(code, tuple(self._lines))
                 self._lines = []
                 self._size = 0
                 yield reply

@@ -224,7 +224,7 @@ def parse_pairs(text: str) -> tuple[tuple[str, str], ...]:
     domain literals stay whole. Whatever is no pair is passed over. Never raises; time is linear in
     the text.
     """
-    if ":" not in text:
+    if "@" not in text or ":" not in text:
         return ()
     pairs = []
     for word in _BETWEEN_PAIRS.split(text):

@@ -9,6 +9,7 @@ are never mixed. What a reply or its absence means is asked of `replies`, what g
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from providers.contract.envelope import Recipient
@@ -21,7 +22,7 @@ from providers.smarthost.commands import (
     build_rcpt,
     in_chunks,
 )
-from providers.smarthost.dialogue import ConnectionLost, NoAnswer
+from providers.smarthost.dialogue import AT_ONCE, ConnectionLost, NoAnswer
 from providers.smarthost.opening import Connection
 from providers.smarthost.reader import UnreadableReply
 from providers.smarthost.replies import (
@@ -73,6 +74,24 @@ class Transaction:
             self.outcomes.setdefault(recipient.key, outcome)
 
 
+@dataclass(frozen=True, slots=True)
+class Passenger:
+    """
+    A letter whose envelope leaves behind the content of another.
+
+    `commands` are that envelope, with DATA at its end where `data` says so.
+    """
+
+    letter: AdaptedLetter
+    transaction: Transaction
+    commands: tuple[str, ...]
+    data: bool
+
+
+Board = Callable[[], Passenger | None]
+"""Asked when content is about to leave: who else shall go along."""
+
+
 class _Closing(Exception):
     """The server said 421: it answers this command and no other (RFC 5321 3.8)."""
 
@@ -103,7 +122,9 @@ class Session:
         """Whether another letter can be sent, so far as is known on this side."""
         return self._dialogue.is_open
 
-    async def deliver(self, request: DeliveryRequest, when: float) -> Transaction:
+    async def deliver(
+        self, request: DeliveryRequest, when: float, board: Board = lambda: None
+    ) -> Transaction:
         """
         Hand over one letter.
 
@@ -111,6 +132,8 @@ class Session:
             request: The letter and its recipients.
             when: Until when, in the loop's time; at that moment the connection is broken and what
                 is known by then is the result.
+            board: Who may go along. A passenger is on the wire once this returns, as long as the
+                session is open: then it must be resumed, and nothing else may be sent.
 
         Returns:
             The transaction, with an outcome for every recipient.
@@ -119,13 +142,34 @@ class Session:
         """
         self.letters += 1
         transaction = Transaction(request)
+        await self._judged(transaction, when, self._begin(transaction, board))
+        return transaction
+
+    def seat(self, request: DeliveryRequest) -> Passenger | None:
+        """The letter as a passenger, if this server takes it as it is and pipelines."""
+        letter = as_it_is(request.message, request.envelope, self._offered)
+        if not self._pipelines or letter is None or find_obstacle(letter, self._offered):
+            return None
+        data = not self._goes_in_chunks(letter)
+        transaction = Transaction(request)
+        commands = self._envelope(transaction, letter, data=data)
+        return Passenger(letter, transaction, commands, data)
+
+    async def resume(
+        self, passenger: Passenger, when: float, board: Board = lambda: None
+    ) -> Transaction:
+        """Go on with a letter whose envelope is on the wire; see `deliver`."""
+        self.letters += 1
+        await self._judged(passenger.transaction, when, self._go_on(passenger, board))
+        return passenger.transaction
+
+    async def _judged(
+        self, transaction: Transaction, when: float, work: Coroutine[None, None, None]
+    ) -> None:
+        """Do the work until the moment `when`; what goes wrong settles the transaction."""
         self._dialogue.set_deadline(when)
         try:
-            letter = await self._adapted(request)
-            if isinstance(letter, DeliveryOutcome):
-                transaction.settle(letter)
-            else:
-                await self._transact(transaction, letter)
+            await work
         except _Closing:
             self.abort()
         except ConnectionLost as error:
@@ -143,7 +187,6 @@ class Session:
             self.abort()
             raise
         self._dialogue.clear_deadline()
-        return transaction
 
     async def check(self, command: str, when: float) -> Reply:
         """
@@ -188,13 +231,40 @@ class Session:
             return letter
         return find_obstacle(letter, self._offered) or letter
 
-    async def _transact(self, transaction: Transaction, letter: AdaptedLetter) -> None:
-        in_chunks = self._chunks and letter.size > CHUNKING_PAYS
-        accepted = await self._send_envelope(transaction, letter, data=not in_chunks)
+    async def _begin(self, transaction: Transaction, board: Board) -> None:
+        letter = await self._adapted(transaction.request)
+        if isinstance(letter, DeliveryOutcome):
+            transaction.settle(letter)
+            return
+        data = not self._goes_in_chunks(letter)
+        commands = self._envelope(transaction, letter, data=data)
+        if self._pipelines:
+            self._dialogue.send(*commands)
+            await self._go_on(Passenger(letter, transaction, commands, data), board)
+        else:
+            accepted = await self._talk_envelope(transaction, commands)
+            await self._send_content(transaction, letter, accepted, board)
+
+    async def _go_on(self, passenger: Passenger, board: Board) -> None:
+        """The envelope was written in one go: hear the replies, then send the content."""
+        transaction = passenger.transaction
+        await self._dialogue.answered(len(passenger.commands))
+        accepted = await self._hear_envelope(transaction, data=passenger.data)
+        await self._send_content(transaction, passenger.letter, accepted, board)
+
+    async def _send_content(
+        self,
+        transaction: Transaction,
+        letter: AdaptedLetter,
+        accepted: list[Recipient],
+        board: Board,
+    ) -> None:
         if not accepted:
             return
-        send = self._send_chunks if in_chunks else self._send_data
-        reply = await send(transaction, letter.content)
+        if self._goes_in_chunks(letter):
+            reply = await self._send_chunks(transaction, letter.content)
+        else:
+            reply = await self._send_data(transaction, letter.content, board)
         if reply is None:
             return
         named = name_letters(accepted, reply.text)
@@ -207,35 +277,38 @@ class Session:
                 losses=letter.losses,
             )
 
-    async def _send_envelope(
+    def _goes_in_chunks(self, letter: AdaptedLetter) -> bool:
+        return self._chunks and letter.size > CHUNKING_PAYS
+
+    def _envelope(
         self, transaction: Transaction, letter: AdaptedLetter, *, data: bool
-    ) -> list[Recipient]:
-        """MAIL, RCPT and DATA; the recipients for whom content may follow, none if it may not."""
+    ) -> tuple[str, ...]:
+        """MAIL, a RCPT for each recipient, and DATA."""
         mail = build_mail(letter, transaction.request.envelope, self._offered)
         commands = [build_rcpt(recipient, self._offered) for recipient in transaction.recipients]
-        if not self._pipelines:
-            return await self._talk_envelope(transaction, mail, commands, data=data)
-        if data:
-            commands.append("DATA")
-        self._dialogue.send(mail, *commands)
-        await self._dialogue.answered()
-        return await self._hear_envelope(transaction, data=data)
+        return (mail, *commands, "DATA") if data else (mail, *commands)
 
     async def _talk_envelope(
-        self, transaction: Transaction, mail: str, commands: list[str], *, data: bool
+        self, transaction: Transaction, commands: tuple[str, ...]
     ) -> list[Recipient]:
-        """Each command after the reply to the one before."""
+        """
+        Each command after the reply to the one before.
+
+        Returns:
+            The recipients for whom content may follow, none if it may not.
+        """
+        mail, *others = commands
         reply = await self._ask(transaction, mail)
         if not reply.is_positive:
             transaction.settle(_verdict(transaction.phase, reply))
             return []
         transaction.phase = Phase.RCPT
         accepted = []
-        for recipient, command in zip(transaction.recipients, commands, strict=True):
+        for recipient, command in zip(transaction.recipients, others, strict=False):
             if self._takes(transaction, recipient, await self._ask(transaction, command)):
                 accepted.append(recipient)
         transaction.phase = Phase.DATA
-        if accepted and data:
+        if accepted and others[-1] == "DATA":
             reply = await self._ask(transaction, "DATA")
             if reply.code != 354:
                 transaction.settle(_verdict(transaction.phase, reply))
@@ -274,9 +347,14 @@ class Session:
         await self._dialogue.send_content(b"")
         await self._dialogue.reply()
 
-    async def _send_data(self, transaction: Transaction, content: bytes) -> Reply | None:
+    async def _send_data(
+        self, transaction: Transaction, content: bytes, board: Board
+    ) -> Reply | None:
         """Content by DATA; the reply that accepts it, `None` when it was not accepted."""
-        whole = await self._dialogue.send_content(build_content(content))
+        wire = build_content(content)
+        passenger = board() if self._pipelines and len(wire) <= AT_ONCE else None
+        following = () if passenger is None else passenger.commands
+        whole = await self._dialogue.send_content(wire, *following)
         if not whole:
             self._hear_early_reply(transaction)
             return None

@@ -109,6 +109,11 @@ class SmarthostSettings(ProviderSettings):
         description="Send letters over 256 KiB in chunks where the server offers CHUNKING: it can "
         "refuse one before all of it was sent.",
     )
+    overlap: bool = Field(
+        default=True,
+        description="Where the server offers PIPELINING, send a waiting letter's envelope together "
+        "with the content of the one before it (RFC 2920): half the round trips under load.",
+    )
     rate: RateLimit | None = Field(
         default=None, description="Letters per time, such as 10/s; default: as fast as it takes."
     )

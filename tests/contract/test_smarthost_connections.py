@@ -273,7 +273,7 @@ class TestHealth:
             assert (await deliver(provider, clock=clock)).kind is Kind.ACCEPTED
             clock._monotonic += 30
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("providers.smarthost.provider._CHECK_GRACE_S", 0.2)
+                patch.setattr("providers.smarthost.pool.CHECK_GRACE_S", 0.2)
                 outcome = await deliver(provider, clock=clock)
             assert outcome.kind is Kind.ACCEPTED
             await provider.aclose()
@@ -430,7 +430,7 @@ class TestClosing:
 async def only_open(provider: Smarthost, count: int) -> None:
     """Wait until no more than so many connections are open."""
     async with asyncio.timeout(5):
-        while len(provider._sessions) > count:
-            closed = [session.closed for session in provider._sessions]
+        while len(provider._pool._sessions) > count:
+            closed = [session.closed for session in provider._pool._sessions]
             await asyncio.wait(closed, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(0)  # the provider hears of it by a callback of its own

@@ -8,6 +8,7 @@ tells its state. Sits on `wire` and the account's client.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 
 from providers.contract.capabilities import Part, Shortfall
@@ -27,6 +28,7 @@ from providers.rest_v1.wire import read_answer
 CAMPAIGN = "campaign:"
 """What stands before a campaign's id, so that nobody takes it for a letter's."""
 
+_MOST_DRAFTS = 1000  # beyond them the oldest is forgotten, and may stay behind as a draft
 _SENT_STATES = frozenset(("pending", "sending", "completed", "archived"))
 
 
@@ -53,40 +55,63 @@ def build_draft(composition: Composition, list_id: str) -> Submission:
 
 
 class ListDelivery:
-    """The way of one letter to one list."""
+    """
+    The way of letters to lists, for one account.
+
+    Remembers the drafts it made until they are on their way, so that a letter that is tried again
+    leaves no second draft, and is not sent a second time where the first try went out unseen.
+    """
 
     def __init__(self, client: HttpClient, pace: Pace, clock: Clock) -> None:
-        """The account's; the caller has taken the place for the first call."""
+        """All of it the account's."""
         self._client = client
         self._pace = pace
         self._clock = clock
+        self._drafts: OrderedDict[str, str] = OrderedDict()  # campaign ids by letter
 
-    async def deliver(self, draft: Submission, *, deadline: float) -> DeliveryOutcome:
+    async def deliver(self, letter: str, draft: Submission, *, deadline: float) -> DeliveryOutcome:
         """
-        Make the draft and deliver it.
+        Make the draft, unless there is one of an earlier try, and deliver it.
 
         Args:
+            letter: Our name for the letter. The caller has taken the place for the first call.
             draft: What `build_draft` made.
-            deadline: Monotonic seconds, for both calls and the wait between them.
+            deadline: Monotonic seconds, for all calls and the wait between them.
 
         Returns:
             `uncertain` only where the platform will not say whether the campaign went out.
         """
-        made = await self._ask(draft.request, deadline)
-        if made.kind is not Kind.ACCEPTED:
-            return _nothing_sent(made)
-        campaign_id = made.provider_message_id
-        if not campaign_id:
-            return _put_off("the platform made a campaign and did not name it")
-        if not await self._place(deadline):
-            return _put_off(f"no time was left to deliver campaign {campaign_id}")
-        request = campaigns.deliver_campaign(campaign_id).request
-        outcome = await self._ask(request, deadline)
-        if outcome.kind is Kind.UNCERTAIN and await self._went_out(campaign_id, deadline):
+        campaign_id = self._drafts.get(letter, "")
+        if campaign_id and await self._went_out(campaign_id, deadline):
             outcome = accepted()
+        else:
+            if not campaign_id:
+                made = await self._ask(draft.request, deadline)
+                if made.kind is not Kind.ACCEPTED:
+                    return _nothing_sent(made)
+                campaign_id = made.provider_message_id
+                if not campaign_id:
+                    return _put_off("the platform made a campaign and did not name it")
+                self._remember(letter, campaign_id)
+                if not await self._place(deadline):
+                    return _put_off(f"no time was left to deliver campaign {campaign_id}")
+            outcome = await self._send(campaign_id, deadline)
+        if outcome.kind in (Kind.ACCEPTED, Kind.REJECTED):
+            self._drafts.pop(letter, None)
         if outcome.kind is not Kind.ACCEPTED:
             return outcome
         return replace(accepted(CAMPAIGN + campaign_id), losses=draft.losses)
+
+    async def _send(self, campaign_id: str, deadline: float) -> DeliveryOutcome:
+        outcome = await self._ask(campaigns.deliver_campaign(campaign_id).request, deadline)
+        if outcome.kind is Kind.UNCERTAIN and await self._went_out(campaign_id, deadline):
+            return accepted()
+        return outcome
+
+    def _remember(self, letter: str, campaign_id: str) -> None:
+        self._drafts[letter] = campaign_id
+        if len(self._drafts) > _MOST_DRAFTS:
+            self._drafts.popitem(last=False)
 
     async def _ask(self, request: HttpRequest, deadline: float) -> DeliveryOutcome:
         answer = await self._client.call(request, deadline=deadline)

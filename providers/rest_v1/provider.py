@@ -51,6 +51,7 @@ class RestV1:
         self._clock = clock
         self._client = build_client(settings, clock)
         self.api = RestV1Api(self._client, self.pace, clock, timeout_s=self._timeout_s)
+        self._lists = ListDelivery(self._client, self.pace, clock)
 
     async def deliver(self, request: DeliveryRequest, *, deadline: float) -> DeliveryReport:
         """Hand over one letter to its one recipient, or to a list; see `Provider.deliver`."""
@@ -133,8 +134,8 @@ class RestV1:
         draft = await asyncio.to_thread(prepare, request, self.capabilities, build)
         if isinstance(draft, Shortfall):
             return all_same(request, not_carried(draft))
-        delivery = ListDelivery(self._client, self.pace, self._clock)
-        return all_same(request, await delivery.deliver(draft, deadline=deadline))
+        letter = f"{request.queue_id} {list_id}"
+        return all_same(request, await self._lists.deliver(letter, draft, deadline=deadline))
 
     def _build(self, composition: Composition, request: DeliveryRequest) -> Submission:
         (recipient,) = request.envelope.recipients

@@ -265,6 +265,30 @@ class TestListLetters:
         outcome = await deliver(provider, wishing(mailing_list=list_id))
         assert outcome.kind is kind
 
+    @pytest.mark.parametrize("kind", [FaultKind.DROP_BEFORE, FaultKind.DEFER, FaultKind.THROTTLE])
+    async def test_tried_again(
+        self, harness: Harness, provider: RestV1, list_id: str, kind: FaultKind
+    ):
+        """The draft of the first try is delivered: no second one stays behind."""
+        harness.faults.add(Fault(kind, method="PATCH /email/campaigns/*/deliver"))
+        assert (await deliver(provider, wishing(mailing_list=list_id))).kind is not Kind.ACCEPTED
+        outcome = await deliver(provider, wishing(mailing_list=list_id))
+        assert outcome.provider_message_id == "campaign:70"
+        assert len(harness.sandbox.campaigns.found) == 1
+
+    async def test_tried_again_after_it_went_out_unseen(
+        self, harness: Harness, provider: RestV1, list_id: str
+    ):
+        """D 7: where even the question for its state failed, the next try asks before it sends."""
+        harness.faults.add(Fault(FaultKind.DROP_AFTER, method="PATCH /email/campaigns/*/deliver"))
+        harness.faults.add(Fault(FaultKind.ERROR, method="GET /email/campaigns/*"))
+        assert (await deliver(provider, wishing(mailing_list=list_id))).kind is Kind.UNCERTAIN
+        harness.sandbox.advance()
+        assert (await deliver(provider, wishing(mailing_list=list_id))).kind is Kind.ACCEPTED
+        assert len(harness.letterbox.letters) == 2
+        again = await deliver(provider, replace(wishing(mailing_list=list_id), queue_id="other"))
+        assert again.provider_message_id == "campaign:71"
+
 
 class TestProbe:
     async def test_by_a_list_where_there_is_no_balance(self, harness: Harness, provider: RestV1):

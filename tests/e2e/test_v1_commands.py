@@ -105,7 +105,7 @@ class TestProcesses:
         self, sandbox: Sandbox, config: Path, clients: str
     ) -> None:
         """Through pipes, columns of its own passed over."""
-        code, exported, err = await v1(config, "recipients", "export", clients)
+        code, exported, err = await v1(config, "recipients", "export", clients, "--json")
         assert code == 0, err
         code, out, err = await v1(
             *(config, "lists", "create", "Copy", "--json"),
@@ -202,7 +202,7 @@ class TestErrors:
                 os.EX_NOPERM,
                 "Not enough funds",
             ),
-            (Fault(FaultKind.ERROR), ("lists", "list"), os.EX_UNAVAILABLE, "HTTP 500"),
+            (Fault(FaultKind.ERROR), ("lists", "list"), os.EX_UNAVAILABLE, "HTTP 500 <html>"),
             (Fault(FaultKind.DROP_AFTER), ("lists", "delete", "7"), os.EX_TEMPFAIL, "look before"),
         ],
         ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -227,6 +227,7 @@ class TestErrors:
         (line,) = result.stderr.splitlines()
         assert line.startswith("mailquay: ")
         assert text in line
+        assert ("look before" in line) is ("delete" in words)  # questions change nothing
 
     async def test_which_account(self, sandbox: Sandbox, tmp_path: Path) -> None:
         """None, or several and no name: told without a call."""
@@ -253,6 +254,7 @@ class TestErrors:
             ("name\nx\n", "no column `email`"),
             ("email,email\n", "twice"),
             ("email,Colour\na@example.com,red\n", "no parameter 'Colour'"),
+            ("email,Colour\nnobody,red\n", "line 2"),
             ("email\n", "no recipient"),
             ("email\na@example.com\nnobody\n", "line 3: 'nobody' is no address"),
             ("email\na@example.com,x\n", "line 2: 2 columns"),
@@ -273,10 +275,12 @@ class TestErrors:
         source = tmp_path / "in.csv"
         source.write_text(text)
         command = ["v1", "recipients", "import", clients, str(source), "-c", str(config)]
+        command += ["--create-parameters"] if "nobody" in text else []
         result = await asyncio.to_thread(CliRunner().invoke, app, command)
         assert result.exit_code == os.EX_DATAERR
         assert reason in result.stderr
         assert sandbox.rest_v1.imports.found == {}
+        assert len(sandbox.rest_v1.lists.found[7].parameters) == 2
 
 
 class TestEveryEndpoint:

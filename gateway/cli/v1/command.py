@@ -42,6 +42,9 @@ ProviderOption = Annotated[
 
 Job = Callable[..., Awaitable[object]]
 
+SHOWN = object()
+"""The result of a command that has shown everything itself."""
+
 _EXIT: tuple[tuple[type[e.RestV1Error], int], ...] = (
     (e.Unauthorised, os.EX_NOPERM),
     (e.NotEnoughFunds, os.EX_NOPERM),
@@ -115,6 +118,8 @@ def explained() -> Iterator[None]:
 
 def show(result: object, *, as_json: bool, columns: Sequence[str] = ()) -> None:
     """A result as a table or as JSON; nothing for `None`, but for a machine."""
+    if result is SHOWN:
+        return
     if as_json:
         print_json({"ok": True} if result is None else result)
     elif isinstance(result, str):

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.cli.output import fail, warn
-from gateway.cli.v1.command import collect, command
+from gateway.cli.v1.command import SHOWN, collect, command
 from gateway.cli.v1.lists import ListId
 from gateway.cli.v1.recipients import Tags
 from gateway.cli.v1.rows import BadRow, Columns, cells, header, read_columns, read_rows
@@ -76,10 +76,11 @@ async def _import(
     with _opened(file) as lines:
         columns = read_columns(lines.readline())
         start = lines.tell()
-        ids = await _parameter_ids(api, list_id, columns, create=create_parameters)
-        total = sum(1 for _ in read_rows(lines, columns, ids))
+        any_ids = {title: title for title, _ in columns.parameters}
+        total = sum(1 for _ in read_rows(lines, columns, any_ids))
         if not total:
             raise BadRow("there is no recipient in the file")
+        ids = await _parameter_ids(api, list_id, columns, create=create_parameters)
         lines.seek(start)
         rows = islice(read_rows(lines, columns, ids), skip, None)
         parts: list[ImportPart] = []
@@ -127,7 +128,7 @@ async def _export(
             bar.advance(1)
     if total is not None and count < total:
         warn(f"the platform speaks of {total} recipients and gave {count}")
-    return None if file == "-" else f"{count} recipients in {file}"
+    return SHOWN if file == "-" else f"{count} recipients in {file}"
 
 
 async def _parameter_ids(

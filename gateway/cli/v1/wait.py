@@ -13,7 +13,14 @@ from datetime import timedelta
 
 from gateway.cli.v1.command import collect
 from providers.rest_v1.api import ImportPart, RestV1Api, imports, recipients
-from providers.rest_v1.api.errors import NotAvailable, NotFound
+from providers.rest_v1.api.errors import (
+    AnswerLost,
+    NotAvailable,
+    NotFound,
+    NotReached,
+    ServerTrouble,
+    Throttled,
+)
 
 _FIRST_S, _LONGEST_S = 0.5, 15.0
 
@@ -43,7 +50,7 @@ async def wait_for_imports(
         async with asyncio.timeout(patience.total_seconds()):
             for part in parts:
                 wait_s = _FIRST_S
-                while not await _is_over(api, list_id, part):
+                while not await _is_seen_over(api, list_id, part):
                     await asyncio.sleep(wait_s)
                     wait_s = min(2 * wait_s, _LONGEST_S)
                 done += part.count
@@ -53,12 +60,20 @@ async def wait_for_imports(
     return True
 
 
+async def _is_seen_over(api: RestV1Api, list_id: str, part: ImportPart) -> bool:
+    """What goes by itself is no end of waiting: the part is queued, whatever the answer is."""
+    try:
+        return await _is_over(api, list_id, part)
+    except (ServerTrouble, AnswerLost, NotReached, Throttled):
+        return False
+
+
 async def _is_over(api: RestV1Api, list_id: str, part: ImportPart) -> bool:
     if part.queued.over:
         return True
     try:
         return (await api.call(imports.import_status(list_id, part.queued.id))).over
-    except (NotAvailable, NotFound, ValueError):
+    except (NotAvailable, NotFound, ValueError):  # no such method, or no id to ask by
         pass
     found = await collect(api.walk(recipients.search(part.last_email)))
     one = recipients.exactly(part.last_email, found)

@@ -100,11 +100,10 @@ class RestV1Api:
             await self._turn(operation.request, give_up)
             answer_by = min(self._clock.monotonic() + self._timeout_s, deadline)
             answer = await self._client.call(operation.request, deadline=answer_by)
-            if isinstance(answer, NoAnswer):
-                raise error_from_no_answer(answer)
-            error = error_from_answer(answer, extra=operation.extra, now=self._clock.now())
-            if error is None:
-                return operation.read(_record(operation.request, answer))
+            record = self._read(operation, answer)
+            if isinstance(record, Record):
+                return operation.read(record)
+            error = record
             if not isinstance(error, Throttled):
                 raise error
             named = error.retry_after
@@ -201,6 +200,22 @@ class RestV1Api:
             removed.append(url)
         return tuple(removed)
 
+    def _read(self, operation: Operation[T], answer: HttpAnswer | NoAnswer) -> Record | RestV1Error:
+        """What came back, or what is wrong; a question changes nothing, however it ends."""
+        asks = operation.request.method == "GET"
+        if isinstance(answer, NoAnswer):
+            error = error_from_no_answer(answer)
+        else:
+            found = error_from_answer(answer, extra=operation.extra, now=self._clock.now())
+            body = answer.json_object()
+            if found is None and (body is not None or operation.request.method == "DELETE"):
+                return Record(body)
+            error = found or ServerTrouble(
+                f"HTTP {answer.status}, and no JSON object in the answer", answer.status
+            )
+        error.done = error.done and not asks
+        return error
+
     async def _turn(self, request: HttpRequest, give_up: float) -> None:
         """Wait for a place in the pace; questions need none (B.1)."""
         if request.method == "GET":
@@ -209,12 +224,3 @@ class RestV1Api:
             if self._clock.monotonic() + wait_s > give_up:
                 raise Throttled("the account's pace has no place in time")
             await self._clock.sleep(wait_s)
-
-
-def _record(request: HttpRequest, answer: HttpAnswer) -> Record:
-    body = answer.json_object()
-    if body is None and request.method != "DELETE":
-        raise ServerTrouble(
-            f"HTTP {answer.status}, and no JSON object in the answer", answer.status
-        )
-    return Record(body)

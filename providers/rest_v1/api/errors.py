@@ -25,7 +25,7 @@ class RestV1Error(ProviderError):
         done: Whether what was asked for may have been done all the same.
     """
 
-    done = False
+    done: bool = False
 
     def __init__(self, text: str, status: int = 0, reasons: tuple[Reason, ...] = ()) -> None:
         super().__init__(text)

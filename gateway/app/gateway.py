@@ -30,7 +30,6 @@ from gateway.app.parts import (
 from gateway.app.sessions import SessionCounts
 from gateway.clock import SystemClock
 from gateway.config import Settings
-from gateway.config.duplicates import MOST_MARKS
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
 from gateway.delivery.reporter import Reporter
 from gateway.domain.events import Event
@@ -44,6 +43,7 @@ from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
 from gateway.observe.status import Status
 from gateway.planner import Planner
+from gateway.spool.repeats import MOST_MARKS
 from gateway.spool.store import SqlSpool
 from gateway.web.server import WebServer, build_app
 from providers.contract.capabilities import ProviderCapabilities

@@ -8,9 +8,8 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from gateway.spool.repeats import MOST_MARKS
 from providers.settings import Duration, StrictModel
-
-MOST_MARKS = 500_000  # on SQLite they are kept in memory, 45 octets each
 
 
 class DuplicatesSettings(StrictModel):

@@ -165,7 +165,7 @@ def _judged(
         return _bad("params", "is for a template, and X-Mailquay-Template names none")
     for attribute, names in (("provider", vocabulary.providers), ("route", vocabulary.routes)):
         if attribute in ours and ours[attribute] not in names:
-            return _bad(attribute, f"no {attribute} is called so")
+            return _bad(attribute, f"names no {attribute} that is configured")
     send_at = ours.get("send_at")
     if send_at is not None:
         if send_at > now + vocabulary.ahead:

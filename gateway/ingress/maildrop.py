@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from gateway.ingress.dropped import SUFFIX, UNFINISHED, Dropped, NotALetter, read
+from gateway.ingress.replies import Reason
 from gateway.ingress.submission import Client, Intake, Reply, Submission
 from providers.contract.clock import Clock
 
@@ -136,7 +137,7 @@ class Maildrop:
         return sorted(whole)[:_AT_ONCE]
 
 
-_TAKEN = Reply(250, "2.0.0", "Ok", "queued")
+_TAKEN = Reply(250, "2.0.0", "Ok", Reason.QUEUED)
 
 
 def _age_s(path: Path) -> float:

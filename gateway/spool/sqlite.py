@@ -15,7 +15,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +34,7 @@ from gateway.errors import (
 )
 from gateway.spool.bodies import sync_folder, trouble_from_os_error
 from gateway.spool.engine import Trouble
+from gateway.spool.repeats import MOST_MARKS
 from gateway.spool.schema import tally
 from gateway.spool.upgrade import prepare_store
 
@@ -55,9 +56,10 @@ _MARKS = (
     "CREATE TEMP TABLE mark (key INTEGER PRIMARY KEY, proof INTEGER, message_id INTEGER)",
     "CREATE INDEX temp.mark_message ON mark (message_id)",
 )
+# The newest first: a place that was given anew is the later letter's.
 _KNOWN_MARKS = (
-    "INSERT OR IGNORE INTO temp.mark"
-    " SELECT mark, proof, id FROM main.message WHERE id >= ? AND mark IS NOT NULL ORDER BY id"
+    "INSERT OR IGNORE INTO temp.mark SELECT mark, proof, id FROM main.message"
+    " WHERE id >= ? AND mark IS NOT NULL ORDER BY id DESC LIMIT ?"
 )
 _READER_PRAGMAS = ("PRAGMA query_only=ON", "PRAGMA cache_size=-2048")
 
@@ -239,8 +241,8 @@ class SqliteEngine:
             connection.exec_driver_sql(self.begin)
             prepare_store(connection, may_change=self.exclusive)
             connection.exec_driver_sql("COMMIT")
-        with self.writer() as connection:
-            mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+        with closing(self._connect_to_write()) as connection:
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         if mode != "wal":
             raise SpoolIncompatible(
                 f"{self.path.parent} cannot hold a write-ahead log (a network file system?);"
@@ -271,14 +273,18 @@ class SqliteEngine:
         return connection
 
     def _connect_writer(self) -> sqlite3.Connection:
+        connection = self._connect_to_write()
+        if self.exclusive:
+            self._know_marks(connection)
+        else:
+            connection.execute("PRAGMA secure_delete=ON")  # what a person removes is to be gone
+        return connection
+
+    def _connect_to_write(self) -> sqlite3.Connection:
         connection = self._connect()
         connection.execute("PRAGMA journal_mode=WAL")
         for pragma in _WRITER_PRAGMAS:
             connection.execute(pragma)
-        if self.exclusive:
-            self._know_marks(connection)
-        if not self.exclusive:
-            connection.execute("PRAGMA secure_delete=ON")  # what a person removes is to be gone
         return connection
 
     def _know_marks(self, connection: sqlite3.Connection) -> None:
@@ -287,7 +293,7 @@ class SqliteEngine:
             for statement in _MARKS:
                 connection.execute(statement)
             connection.execute("BEGIN")
-            connection.execute(_KNOWN_MARKS, (self._marks_since(),))
+            connection.execute(_KNOWN_MARKS, (self._marks_since(), MOST_MARKS))
             connection.execute("COMMIT")
         except BaseException:
             connection.close()

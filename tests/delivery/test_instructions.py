@@ -85,8 +85,8 @@ async def test_instructions_choose_the_provider(
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ([("Provider", "unknown")], "X-Mailquay-Provider no provider is called so"),
-        ([("Route", "unknown")], "X-Mailquay-Route no route is called so"),
+        ([("Provider", "unknown")], "X-Mailquay-Provider names no provider that is configured"),
+        ([("Route", "unknown")], "X-Mailquay-Route names no route that is configured"),
         ([("Sendat", "x")], "X-Mailquay-Sendat there is no such instruction"),
         ([("Template", "4"), ("Params", "[")], "X-Mailquay-Params is not JSON"),
     ],

@@ -103,9 +103,9 @@ def test_a_moment_that_has_passed_asks_for_nothing(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("Provider", "other", "no provider is called so"),
+        ("Provider", "other", "names no provider that is configured"),
         ("Provider", "", "is empty"),
-        ("Route", "other", "no route is called so"),
+        ("Route", "other", "names no route that is configured"),
         ("Mode", "later", "neither queue nor direct"),
         ("Track-Opens", "perhaps", "neither yes nor no"),
         ("Track-Clicks", "", "neither yes nor no"),

@@ -76,6 +76,20 @@ async def test_it_is_known_after_a_restart(open_spool: OpenSpool, clock: ManualC
     assert repeat.queue_id == first.queue_id
 
 
+async def test_the_latest_of_many_is_known_after_a_restart(
+    open_spool: OpenSpool, clock: ManualClock
+) -> None:
+    """A place that was given to a later letter is that letter's, whoever had it before."""
+    spool = await open_spool()
+    first, _ = await admit(spool, clock)
+    clock.advance(HOUR.total_seconds())
+    second, _ = await admit(spool, clock)
+    await spool.aclose()
+    _, repeat = await admit(await open_spool(duplicates_window=3 * HOUR), clock)
+    assert repeat == Repeat(second.queue_id, frozenset({0}))
+    assert first.queue_id != second.queue_id
+
+
 async def test_new_recipients_get_it(spool: SqlSpool, clock: ManualClock) -> None:
     """Per recipient: who has it is left out, others are sent it, under an id of its own."""
     first, _ = await admit(spool, clock, "a@x.example", "b@x.example")

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help run test check format docs lock bench soak image clean
+.PHONY: help run test check format docs lock bench soak image fuzz clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -18,6 +18,10 @@ $(VENV)/run.stamp: requirements.lock pyproject.toml
 
 $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
 	$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/fuzz.stamp: requirements-fuzz.lock $(VENV)/dev.stamp
+	$(PIP) install --require-hashes --no-deps -r requirements-fuzz.lock
 	@touch $@
 
 run: $(VENV)/run.stamp ## the gateway on an embedded spool, with the sandbox as all three providers
@@ -51,10 +55,17 @@ soak: $(VENV)/dev.stamp ## kills and power cuts, at most ROUNDS=5000 of them and
 	@tests/system-packages
 	@$(BIN)/python -m tests.crash.soak --rounds $(ROUNDS) --minutes $(MINUTES) --figures docs/durability-figures.md
 
+SECONDS_EACH ?= 60
+fuzz: $(VENV)/fuzz.stamp ## let atheris look for octets that break a promise, SECONDS_EACH=60
+	@for target in reader session letter; do \
+		$(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS_EACH) || exit 1; \
+	done
+
 # The lock files carry hashes and no address of any package index.
 lock: $(VENV)/dev.stamp ## pin the dependencies anew
 	$(BIN)/uv pip compile -q pyproject.toml --group build --universal --generate-hashes --no-header -U -o requirements.lock
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-header -U -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --group fuzz --universal --generate-hashes --no-header -U -o requirements-fuzz.lock
 
 image: ## the container image, by docker, podman or buildah, whichever is here
 	@tool=$$(command -v docker || command -v podman || command -v buildah) || \

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help run test check format docs lock bench soak image fuzz clean
+.PHONY: help run test check format docs lock bench soak flood image fuzz clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -60,6 +60,9 @@ fuzz: $(VENV)/fuzz.stamp ## let atheris look for octets that break a promise, SE
 	@for target in reader session letter; do \
 		$(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS_EACH) || exit 1; \
 	done
+IDLE ?= 10000
+flood: $(VENV)/dev.stamp ## the front door beside IDLE=10000 idle connections
+	MAILQUAY_TEST_IDLE=$(IDLE) $(BIN)/python -m pytest -rP tests/e2e/test_flood.py
 
 # The lock files carry hashes and no address of any package index.
 lock: $(VENV)/dev.stamp ## pin the dependencies anew

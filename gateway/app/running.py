@@ -5,6 +5,7 @@ A gateway as a process: runs until a signal says stop, reads its configuration a
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from collections.abc import Callable
 
@@ -16,6 +17,8 @@ from gateway.errors import ConfigError
 from providers.contract.errors import ProviderConfigError
 
 log = structlog.get_logger("gateway")
+
+_OTHER_FILES = 512  # beside clients: the spool, providers, the HTTP side
 
 
 async def run_until_stopped(
@@ -40,6 +43,7 @@ async def run_until_stopped(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+    _allow_files(settings.smtp.max_connections + _OTHER_FILES)
     gateway = Gateway(settings)
     await gateway.start()
     log.info("started", smtp=gateway.smtp_ports, http=gateway.http_port)
@@ -51,6 +55,17 @@ async def run_until_stopped(
     log.info("draining")
     await gateway.stop()
     log.info("stopped")
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process open so many files, as far as it may; shells allow 1024 at first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        log.warning("few_open_files", allowed=most, wanted=wanted)
 
 
 async def _reload_on(

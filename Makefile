@@ -60,6 +60,7 @@ fuzz: $(VENV)/fuzz.stamp ## let atheris look for octets that break a promise, SE
 	@for target in reader session letter; do \
 		$(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS_EACH) || exit 1; \
 	done
+
 IDLE ?= 10000
 flood: $(VENV)/dev.stamp ## the front door beside IDLE=10000 idle connections
 	MAILQUAY_TEST_IDLE=$(IDLE) $(BIN)/python -m pytest -rP tests/e2e/test_flood.py

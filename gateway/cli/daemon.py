@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def serve(config: ConfigOption = None) -> None:
-    """Run the gateway until SIGTERM, then drain; SIGHUP reads providers, routes and retry anew."""
+    """Run the gateway until SIGTERM, then drain; SIGHUP reads the configuration again."""
     import uvloop
 
     from gateway.app import run_until_stopped

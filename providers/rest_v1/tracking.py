@@ -1,5 +1,5 @@
 """
-What became of a v1 letter, in the gateway's words: webhooks read, statuses read.
+What became of a v1 letter or import, in our own words: webhooks read, statuses read.
 
 Pure. The platform's documents show one shape of a webhook and lose another; public clients expect
 both, so both are read (provider reference, B.12), and whatever is near them. Words that no table
@@ -23,7 +23,9 @@ from providers.contract.tracking import (
 )
 from providers.http.verdict import id_from
 from providers.rest_v1.api.campaigns import Campaign
+from providers.rest_v1.api.imports import Import, import_from
 from providers.rest_v1.api.messages import MessageInfo
+from providers.rest_v1.api.record import Record
 
 MAX_BODY_OCTETS = 1 << 20
 MAX_EVENTS = 1000
@@ -78,8 +80,6 @@ def parse_webhook(
     Raises:
         InvalidWebhook: Too large, of no known shape, or without any event that names a letter.
     """
-    if len(body) > MAX_BODY_OCTETS:
-        raise InvalidWebhook("the body is too large")
     found = tuple(
         event
         for item in _items(_content(headers, body))
@@ -90,6 +90,25 @@ def parse_webhook(
     if len(found) > MAX_EVENTS:
         raise InvalidWebhook("too many events in one call")
     return found
+
+
+def parse_import_callback(headers: Mapping[str, str], body: bytes) -> Import:
+    """
+    What the platform tells at the end of an import (B.8).
+
+    No document says what stands in it, so anything readable is taken: the id is empty where it
+    names none, and the address that was called has to tell the import.
+
+    Args:
+        headers: Names in lower case; only the content type is looked at.
+        body: JSON or a form.
+
+    Raises:
+        InvalidWebhook: Too large, or neither JSON nor a form.
+    """
+    content = _content(headers, body)
+    within = content.get("import") if isinstance(content, dict) else None
+    return import_from(Record(within if isinstance(within, dict) else content))
 
 
 def status_from_message(
@@ -142,6 +161,8 @@ def status_from_campaign(
 
 
 def _content(headers: Mapping[str, str], body: bytes) -> object:
+    if len(body) > MAX_BODY_OCTETS:
+        raise InvalidWebhook("the body is too large")
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if media_type == "application/x-www-form-urlencoded":

@@ -15,6 +15,7 @@ from providers.rest_v1.api.record import Record
 from providers.rest_v1.tracking import (
     MAX_BODY_OCTETS,
     MAX_EVENTS,
+    parse_import_callback,
     parse_webhook,
     status_from_campaign,
     status_from_message,
@@ -165,6 +166,34 @@ class TestWebhooks:
         assert one(NESTED) == one(NESTED)
         later = {**NESTED, "event": {**NESTED["event"], "timestamp": AT + 1}}  # type: ignore[dict-item]
         assert one(later) != one(NESTED)
+
+
+class TestImportCallbacks:
+    @pytest.mark.parametrize(
+        ("content", "content_type"),
+        [
+            ({"id": 31, "status": "completed", "callback_url": "x"}, "application/json"),
+            ({"id": "31", "status": "completed"}, ""),
+            ({"import": {"id": 31, "status": "completed"}}, "application/json"),
+            (b"id=31&status=completed", "application/x-www-form-urlencoded"),
+        ],
+    )
+    def test_whatever_it_looks_like(self, content: object, content_type: str) -> None:
+        """B.8: no document shows one; id and status are read where they are."""
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        found = parse_import_callback({"content-type": content_type}, body)
+        assert (found.id, found.status, found.over) == ("31", "completed", True)
+
+    @pytest.mark.parametrize("body", [b"[]", b"{}", b"null", b'"done"'])
+    def test_one_that_says_nothing(self, body: bytes) -> None:
+        """A call is a sign by itself."""
+        assert parse_import_callback({}, body).id == ""
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b" " * (MAX_BODY_OCTETS + 1)])
+    def test_one_that_cannot_be_read(self, body: bytes) -> None:
+        """Told, and never a crash."""
+        with pytest.raises(InvalidWebhook):
+            parse_import_callback({}, body)
 
 
 def status(**record: Any) -> Any:

@@ -10,7 +10,7 @@ that a crash leaves in doubt only what was on the wire. Sits between `lane`, whi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -22,7 +22,7 @@ from gateway.delivery.record import Attempt
 from gateway.domain.events import BatchEnded
 from gateway.domain.health import most_telling
 from gateway.errors import SpoolError
-from providers.contract.batch import Batch
+from providers.contract.batch import Batch, Place
 from providers.contract.outcome import DeliveryReport, DeliveryRequest, all_same
 from providers.contract.provider import BulkProvider
 
@@ -30,8 +30,6 @@ log = structlog.get_logger("gateway.delivery")
 
 # From here on, taking letters apart holds the others up for longer than a thread costs.
 _LARGE_OCTETS = 256 << 10
-
-Place = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class BatchMaker:
 
         Args:
             jobs: What was gathered; one recipient each.
-            provider: Whose lane it is. It has been given a place in its pace for the first call.
+            provider: Whose lane it is. A place in its pace is taken for the first call.
             access: A connection is held for each call while the provider has it.
             place: Takes a place in the pace for each further call.
 
@@ -67,50 +65,42 @@ class BatchMaker:
         attempts = {_lease(attempt.request()): attempt for some in found for attempt in some}
         requests = [attempt.request() for attempt in attempts.values()]
         batches = await _batches(provider, requests) if requests else ()
+        way = _Way(provider, access, place)
         async with asyncio.TaskGroup() as calls:
             for number, batch in enumerate(batches):
                 mine = [attempts[_lease(request)] for request in batch.requests]
-                turn = place if number else _taken
-                calls.create_task(self._try(batch, mine, provider, access, turn))
+                calls.create_task(self._try(batch, mine, way, has_place=number == 0))
 
     async def _try(
-        self,
-        batch: Batch,
-        attempts: Sequence[Attempt],
-        provider: BulkProvider,
-        access: Access,
-        place: Place,
+        self, batch: Batch, attempts: Sequence[Attempt], way: _Way, *, has_place: bool
     ) -> None:
         """Make a call, unless the provider is given no letters now."""
-        if not await access.health.enter():
+        health = way.access.health
+        if not await health.enter():
             for attempt in attempts:
-                await put_aside(self.attempts, attempt, access.health)
+                await put_aside(self.attempts, attempt, health)
             return
         outcome = None
         try:
-            reports = await self._make(batch, attempts, provider, access.connections, place)
+            reports = await self._make(batch, attempts, way, has_place=has_place)
             told = [outcome for report in reports for outcome in report.outcomes.values()]
             outcome = most_telling(told) if told else None
         finally:
-            access.health.leave(outcome)
+            health.leave(outcome)
 
     async def _make(
-        self,
-        batch: Batch,
-        attempts: Sequence[Attempt],
-        provider: BulkProvider,
-        connections: asyncio.Semaphore,
-        place: Place,
+        self, batch: Batch, attempts: Sequence[Attempt], way: _Way, *, has_place: bool
     ) -> list[DeliveryReport]:
         begun: list[Attempt] | None = None
         try:
-            async with connections:
-                await place()
+            async with way.access.connections:
+                if not has_place:
+                    await way.place()
                 begun = await self._begin(attempts)
                 if len(begun) < len(attempts):  # the others are not ours any more
-                    reports = await self._deliver_left(begun, provider, place)
+                    reports = await self._deliver_left(begun, way)
                 else:
-                    reports = await self._deliver(batch, provider)
+                    reports = await self._deliver(batch, way)
         except asyncio.CancelledError:
             # What may have reached the provider is recorded before the stop goes on.
             ending = self._give_back(attempts) if begun is None else self._cut_short(begun)
@@ -124,12 +114,13 @@ class BatchMaker:
         begun = await asyncio.gather(*map(self.attempts.begin, attempts))
         return [attempt for attempt in begun if attempt is not None]
 
-    async def _deliver(self, batch: Batch, provider: BulkProvider) -> list[DeliveryReport]:
+    async def _deliver(self, batch: Batch, way: _Way) -> list[DeliveryReport]:
         """A report for each letter of the batch, whatever the adapter does."""
+        provider = way.provider
         reports: Sequence[DeliveryReport] = ()
         deadline = self.attempts.deadline(provider.name)
         try:
-            reports = await provider.deliver_many(batch, deadline=deadline)
+            reports = await provider.deliver_many(batch, deadline=deadline, place=way.place)
         except Exception:
             log.exception("adapter_bug", provider=provider.name, letters=len(batch.requests))
         self.attempts.emit(
@@ -138,16 +129,15 @@ class BatchMaker:
         missing = batch.requests[len(reports) :]
         return [*reports, *(all_same(request, UNFORESEEN) for request in missing)]
 
-    async def _deliver_left(
-        self, attempts: Sequence[Attempt], provider: BulkProvider, place: Place
-    ) -> list[DeliveryReport]:
+    async def _deliver_left(self, attempts: Sequence[Attempt], way: _Way) -> list[DeliveryReport]:
         """The same for what is left of a batch, put together anew."""
         requests = [attempt.request() for attempt in attempts]
         reports: dict[tuple[str, int], DeliveryReport] = {}
-        for number, batch in enumerate(await _batches(provider, requests) if requests else ()):
+        batches = await _batches(way.provider, requests) if requests else ()
+        for number, batch in enumerate(batches):
             if number:
-                await place()
-            told = await self._deliver(batch, provider)
+                await way.place()
+            told = await self._deliver(batch, way)
             reports |= zip(map(_lease, batch.requests), told, strict=False)
         return [reports[_lease(request)] for request in requests]
 
@@ -165,6 +155,15 @@ class BatchMaker:
         except SpoolError as error:
             # They lapse by themselves.
             log.warning("leases_not_given_back", reason=error.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How the calls of one gathering reach the provider."""
+
+    provider: BulkProvider
+    access: Access
+    place: Place
 
 
 async def _batches(
@@ -191,7 +190,3 @@ async def _batches(
 
 def _lease(request: DeliveryRequest) -> tuple[str, int]:
     return request.queue_id, request.envelope.recipients[0].key
-
-
-async def _taken() -> None:
-    """The lane has taken this place."""

@@ -7,10 +7,14 @@ call can hold; each batch is then one attempt for every letter in it. Sits on `o
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from providers.contract.outcome import DeliveryRequest
+
+Place = Callable[[], Awaitable[None]]
+"""Waits for a place in an account's pace and takes it; one call may follow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from providers.contract.batch import Batch, Gathering
+from providers.contract.batch import Batch, Gathering, Place
 from providers.contract.capabilities import ProviderCapabilities, Shortfall
 from providers.contract.outcome import Cause, DeliveryReport, DeliveryRequest
 
@@ -130,14 +130,17 @@ class BulkProvider(Provider, Protocol):
         """
         ...
 
-    async def deliver_many(self, batch: Batch, *, deadline: float) -> tuple[DeliveryReport, ...]:
+    async def deliver_many(
+        self, batch: Batch, *, deadline: float, place: Place
+    ) -> tuple[DeliveryReport, ...]:
         """
         Hand over the letters of one batch.
 
         Args:
-            batch: One that `batches` made. The caller has taken a place in `pace` for it; the
-                provider takes those for further calls itself.
+            batch: One that `batches` made. The caller has taken a place in the pace for it.
             deadline: Monotonic seconds; after it the reports are made of what is known by then.
+            place: Takes a place for each further call: the caller may share the account with
+                others, of whom the provider knows nothing.
 
         Returns:
             A report for each request, in their order; see `Provider.deliver`.

@@ -7,12 +7,13 @@ became of each is asked for afterwards.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from providers.contract.batch import Batch, Gathering
+from providers.contract.batch import Batch, Gathering, Place
 from providers.contract.capabilities import Shortfall
 from providers.contract.clock import Clock
 from providers.contract.outcome import (
@@ -105,7 +106,9 @@ class FormV2:
         """Put letters together; those with a file, and list letters, stay alone (C.5)."""
         return batches_from(requests, self._sharer(), max_octets=self._settings.max_call_size)
 
-    async def deliver_many(self, batch: Batch, *, deadline: float) -> tuple[DeliveryReport, ...]:
+    async def deliver_many(
+        self, batch: Batch, *, deadline: float, place: Place
+    ) -> tuple[DeliveryReport, ...]:
         """Hand over a batch, and ask what became of each; see `BulkProvider.deliver_many`."""
         call = batch.prepared
         if not isinstance(call, PreparedCall):
@@ -114,7 +117,7 @@ class FormV2:
         if isinstance(taken, DeliveryOutcome):
             return self._not_taken(batch, taken)
         emails = [folded(email) for email in call.emails]
-        results = await self._results(taken.uuid, emails, deadline)
+        results = await self._results(taken.uuid, emails, deadline, place)
         return tuple(
             all_same(request, _with_losses(results.get(email) or not_reported(taken.uuid), losses))
             for request, email, losses in zip(batch.requests, emails, call.losses, strict=True)
@@ -139,7 +142,7 @@ class FormV2:
             form = question_from(name)
             if form is None:
                 found[name] = NO_STATUS
-            elif not await self._place(0.0, deadline):
+            elif not await self._turn(0.0, deadline, self._own_place):
                 break
             elif (events := await self._events(form, name, deadline)) is not None:
                 found[name] = status_from(events)
@@ -185,14 +188,14 @@ class FormV2:
         return events_from_list(listed, name, self._clock.now())
 
     async def _results(
-        self, uuid: str, emails: Sequence[str], deadline: float
+        self, uuid: str, emails: Sequence[str], deadline: float, place: Place
     ) -> Mapping[str, DeliveryOutcome]:
         """Ask until all are known, or for as long as the settings say; what is known by then."""
         found: Mapping[str, DeliveryOutcome] = {}
         until = self._clock.monotonic() + self._settings.results_within.total_seconds()
         until = min(until, deadline)
         wait = _FIRST_RESULTS_S
-        while uuid and await self._place(wait, until):
+        while uuid and await self._turn(wait, until, place):
             told = await self._client.ask(build_bulk_status(uuid), read_mailings, deadline=until)
             # The batch was taken; trouble in asking does not change that.
             if not isinstance(told, DeliveryOutcome):
@@ -202,14 +205,22 @@ class FormV2:
             wait *= _LONGER
         return found
 
-    async def _place(self, wait_s: float, until: float) -> bool:
+    async def _turn(self, wait_s: float, until: float, place: Place) -> bool:
         """After a wait take a place in the pace; whether there was one in time."""
-        while self._clock.monotonic() + wait_s < until:
-            await self._clock.sleep(wait_s)
-            wait_s = self.pace.take(self._clock.monotonic())
-            if not wait_s:
-                return True
-        return False
+        left = until - self._clock.monotonic()
+        if wait_s >= left:
+            return False
+        try:
+            async with asyncio.timeout(left):
+                await self._clock.sleep(wait_s)
+                await place()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _own_place(self) -> None:
+        while (wait := self.pace.take(self._clock.monotonic())) > 0:
+            await self._clock.sleep(wait)
 
     def _build(self, composition: Composition, request: DeliveryRequest) -> Submission:
         form = self._form(composition, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -178,6 +179,10 @@ def letters(*emails: str, same: bool = False, **parts: object) -> list[DeliveryR
     ]
 
 
+async def a_place() -> None:
+    """There is always one."""
+
+
 BOB, EVE, DAVE = "bob@example.org", "eve@example.org", "dave@example.org"
 
 
@@ -200,7 +205,7 @@ class TestBatches:
         found = {}
         for batch in provider.batches(requests):
             deadline = SystemClock().monotonic() + within
-            reports = await provider.deliver_many(batch, deadline=deadline)
+            reports = await provider.deliver_many(batch, deadline=deadline, place=a_place)
             for request, report in zip(batch.requests, reports, strict=True):
                 (recipient,) = request.envelope.recipients
                 found[recipient.forward_path.addr_spec] = report.outcomes[recipient.key]
@@ -270,6 +275,18 @@ class TestBatches:
         assert {x.provider_message_id for x in outcomes.values()} == {uuid}
         assert {x.kind for x in outcomes.values()} == {Kind.ACCEPTED}
         assert harness.sandbox.methods["statusBulkEmail"] >= 1
+
+    async def test_questions_take_places_of_the_caller_s(self, harness: Harness, provider: FormV2):
+        """T24: whoever shares the account says when; without a place in time nobody asks."""
+
+        async def no_place() -> None:
+            await asyncio.Event().wait()
+
+        (batch,) = provider.batches(letters(BOB, EVE))
+        deadline = SystemClock().monotonic() + 0.3
+        (told, _) = await provider.deliver_many(batch, deadline=deadline, place=no_place)
+        assert told.outcomes[0].kind is Kind.ACCEPTED
+        assert harness.sandbox.methods == {"sendBulkEmail": 1}
 
     async def test_nobody_asks_where_nobody_wants_to_know(
         self, harness: Harness, clock: SystemClock

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from providers.contract.batch import Batch, Gathering
+from providers.contract.batch import Batch, Gathering, Place
 from providers.contract.capabilities import Bulk, ProviderCapabilities
 from providers.contract.outcome import (
     DeliveryOutcome,
@@ -73,7 +73,9 @@ class ScriptedBulkProvider(ScriptedProvider):
                 calls.append([request])
         return tuple(Batch(tuple(call)) for call in calls)
 
-    async def deliver_many(self, batch: Batch, *, deadline: float) -> tuple[DeliveryReport, ...]:
+    async def deliver_many(
+        self, batch: Batch, *, deadline: float, place: Place
+    ) -> tuple[DeliveryReport, ...]:
         self.calls.append([_address(request) for request in batch.requests])
         self.requests.extend(batch.requests)
         self.arrived.set()

@@ -193,6 +193,20 @@ class TestCollections:
         emails = [one.email for one in await collected(api, r.all_recipients(one.id))]
         assert emails == [f"{n}@example.com" for n in range(250)]
 
+    async def test_pages_that_are_more_than_we_read(self, harness: Harness, api: RestV1Api):
+        """A page of recipients with long values passes a megabyte: smaller ones bring them all."""
+        one = await api.call(lists.create_list("Clients"))
+        city = await api.call(lists.create_parameter(one.id, "City"))
+        found = harness.sandbox.lists.found[int(one.id)]
+        for n in range(900):
+            values = {int(city.id): "x" * (30_000 if n in (400, 401) else 1500)}
+            harness.sandbox.recipients.put(found, f"{n}@example.com", values)
+        emails = [one.email for one in await collected(api, r.all_recipients(one.id))]
+        assert emails == [f"{n}@example.com" for n in range(900)]
+        harness.sandbox.recipients.put(found, "big@example.com", {int(city.id): "x" * (1 << 20)})
+        with pytest.raises(e.AnswerTooLarge):
+            await collected(api, r.all_recipients(one.id))
+
     async def test_too_big_a_page_is_an_error_of_its_own(self, api: RestV1Api):
         """412 where the caller makes the call himself."""
         with pytest.raises(e.PageTooBig, match="Max value is 100"):

@@ -372,14 +372,26 @@ class TestWalk:
             walk.take(page([1], total_count=9))
 
     def test_shrinking(self) -> None:
-        """412: less is asked for, before anything was read and only once."""
+        """412: less is asked for from where the walk stands, and never more."""
         walk = Walk(1000)
         assert walk.shrink(100)
-        assert walk.size == 100
+        assert (walk.number, walk.size) == (1, 100)
         assert not walk.shrink(100)
-        taken(walk, [1], total_count=1)
-        walk.size = 1000
-        assert not walk.shrink(100)
+        walk = Walk(4)
+        taken(walk, [1, 2, 3, 4], total_count=9)
+        assert not walk.shrink(5, 3)
+        assert walk.shrink(3, 2, 1)
+        assert (walk.number, walk.size) == (3, 2)
+        assert taken(walk, [5, 6], total_count=9) == ["5", "6"]
+
+    def test_items_without_an_id(self) -> None:
+        """B.9: what is found has none, and is told apart by all of it."""
+        walk = Walk(1)
+        items = [{"email": "a@b.c", "recipients": []}, {"email": "d@b.c", "recipients": []}]
+        for item in items:
+            assert len(walk.take(Record({"collection": [item], "total_count": 9}))) == 1
+        assert walk.take(Record({"collection": items[1:], "total_count": 9})) == ()
+        assert walk.over
 
 
 def test_requests_hold_no_secret() -> None:

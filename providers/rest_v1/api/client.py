@@ -19,6 +19,7 @@ from providers.http.client import HttpClient
 from providers.http.exchange import HttpAnswer, HttpRequest, NoAnswer
 from providers.rest_v1.api import account, imports
 from providers.rest_v1.api.errors import (
+    AnswerTooLarge,
     NotFound,
     PageTooBig,
     RestV1Error,
@@ -34,6 +35,7 @@ from providers.rest_v1.api.record import Record
 T = TypeVar("T")
 
 PATIENCE_S = 300.0  # how long a call is held back for the sake of the platform's limits
+_SMALLER_PAGES = (250, 50, 10, 1)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0  # where a 429 names none (D 13)
 
 
@@ -124,7 +126,8 @@ class RestV1Api:
         Args:
             collection: Which.
             page_size: How many at once; the method's largest if none is given. Where an
-                installation takes less (412), less is asked for.
+                installation takes less (412), or an answer is more than we read, less is asked
+                for from there on.
         """
         walk = Walk(min(page_size or collection.largest, collection.largest))
         while not walk.over:
@@ -132,6 +135,10 @@ class RestV1Api:
                 page = await self.call(collection.page(walk.number, walk.size))
             except PageTooBig:
                 if not walk.shrink(LARGEST_PAGE):
+                    raise
+                continue
+            except AnswerTooLarge:
+                if not walk.shrink(*_SMALLER_PAGES):
                     raise
                 continue
             if "collection" not in page:
@@ -210,9 +217,7 @@ class RestV1Api:
             body = answer.json_object()
             if found is None and (body is not None or operation.request.method == "DELETE"):
                 return Record(body)
-            error = found or ServerTrouble(
-                f"HTTP {answer.status}, and no JSON object in the answer", answer.status
-            )
+            error = found or _unreadable(operation.request, answer)
         error.done = error.done and not asks
         return error
 
@@ -224,3 +229,9 @@ class RestV1Api:
             if self._clock.monotonic() + wait_s > give_up:
                 raise Throttled("the account's pace has no place in time")
             await self._clock.sleep(wait_s)
+
+
+def _unreadable(request: HttpRequest, answer: HttpAnswer) -> RestV1Error:
+    if len(answer.body) >= request.answer_octets:
+        return AnswerTooLarge(f"HTTP {answer.status}, and an endless answer", answer.status)
+    return ServerTrouble(f"HTTP {answer.status}, and no JSON object in the answer", answer.status)

@@ -77,6 +77,10 @@ class ServerTrouble(RestV1Error):
     done = True
 
 
+class AnswerTooLarge(ServerTrouble):
+    """A success whose answer is more than we read; a smaller page would do."""
+
+
 class NotReached(RestV1Error):
     """No answer came, and nothing can have been done."""
 

@@ -7,6 +7,7 @@ page number, or give its last page again and again (provider reference, B.2 and 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from providers.rest_v1.api.record import Record
@@ -39,7 +40,7 @@ class Walk:
         self.over = False
         self.total: int | None = None
         self._told = 0
-        self._before: list[Any] = []
+        self._before: frozenset[str] = frozenset()
 
     def take(self, page: Record) -> tuple[Record, ...]:
         """
@@ -48,22 +49,37 @@ class Walk:
         Raises:
             EndlessCollection: The collection has no end.
         """
-        items = page.items()
+        items = {_key(item): item for item in page.items()}
         self.total = page.number("total_count")
-        fresh = [item for item in items if item not in self._before] if self._before else items
+        fresh = [item for key, item in items.items() if key not in self._before]
         self._told += len(fresh)
         full = len(items) >= min(self.size, page.number("page_size") or self.size)
         more = self.total is not None and self._told < self.total
         self.over = not fresh or not (full or more)
-        self._before = items
+        self._before = frozenset(items)
         self.number += 1
         if self.number > MAX_PAGES and not self.over:
             raise EndlessCollection
         return tuple(map(Record, fresh))
 
-    def shrink(self, size: int) -> bool:
-        """The server says that a page is too big (412): ask for less, if nothing was read yet."""
-        if self.number > 1 or self.size <= size:
-            return False
-        self.size = size
-        return True
+    def shrink(self, *sizes: int) -> bool:
+        """
+        Ask for less at once from here on: a page was too big for the server (412) or for us.
+
+        Args:
+            sizes: What may be asked for, the largest first.
+
+        Returns:
+            Whether there was a smaller size whose pages begin where the walk stands.
+        """
+        offset = (self.number - 1) * self.size
+        for size in sizes:
+            if size < self.size and offset % size == 0:
+                self.number, self.size = offset // size + 1, size
+                return True
+        return False
+
+
+def _key(item: dict[str, Any]) -> str:
+    """What tells an item from others: its id, else all of it."""
+    return Record(item).id() or json.dumps(item, sort_keys=True)

@@ -13,6 +13,8 @@ from io import IncrementalNewlineDecoder
 
 _LINE_OF_DOT = b"\r\n."
 _MOST_CHUNKS = 1024
+# Clients whose lines end with a bare LF (smtplib given such octets) double the dots behind it too.
+_DOUBLED_DOT = re.compile(rb"(?<!\r)\n\.\.")
 # The whole run from its first CR on: without the look behind, a long run costs its square.
 _DOUBLED_CR = re.compile(rb"(?<!\r)\r{2,}+\n")
 
@@ -24,6 +26,7 @@ class GatheredContent:
     Args:
         max_octets: Largest content to take, as RFC 1870 counts: CRLF line ends, dots removed.
         most_on_the_wire: More octets than this cannot become so little content.
+        dots_are_doubled: At the start of lines (RFC 5321 4.5.2), as they are in DATA alone.
 
     Attributes:
         too_big: The content is larger than that. It was read to its end and is not kept.
@@ -35,6 +38,7 @@ class GatheredContent:
         "_blocks",
         "_chunks",
         "_content",
+        "_dots_are_doubled",
         "_line_ends",
         "_max_octets",
         "_room",
@@ -44,7 +48,8 @@ class GatheredContent:
         "too_big",
     )
 
-    def __init__(self, max_octets: int, most_on_the_wire: int) -> None:
+    def __init__(self, max_octets: int, most_on_the_wire: int, *, dots_are_doubled: bool) -> None:
+        self._dots_are_doubled = dots_are_doubled
         self._max_octets = max_octets
         self._room = most_on_the_wire
         self._chunks: list[bytes] = []
@@ -112,6 +117,8 @@ class GatheredContent:
         self._line_ends.decode("", final=True)
         if self._line_ends.newlines not in (None, "\r\n"):
             self.repairs = _bare_line_ends(content)
+            if self._dots_are_doubled:
+                content = _DOUBLED_DOT.sub(b"\n.", content)
             content = _with_whole_line_ends(content)
         if content and not content.endswith(b"\r\n"):
             content += b"\r\n"

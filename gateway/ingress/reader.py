@@ -27,7 +27,7 @@ class DataReader(GatheredContent):
 
     def __init__(self, max_octets: int) -> None:
         # Of the lines that dots make longer, `..` grows most: from three octets to four.
-        super().__init__(max_octets, max_octets * 4 // 3 + len(_END))
+        super().__init__(max_octets, max_octets * 4 // 3 + len(_END), dots_are_doubled=True)
         # The last octets seen, where an end may have begun. The line with 354 ended before them.
         self._carry = b"\r\n"
         self._dots = False
@@ -84,7 +84,7 @@ class ChunkReader(GatheredContent):
     __slots__ = ("_last", "_missing", "ended")
 
     def __init__(self, max_octets: int) -> None:
-        super().__init__(max_octets, max_octets)
+        super().__init__(max_octets, max_octets, dots_are_doubled=False)
         self._missing = 0
         self._last = False
         self.ended = True

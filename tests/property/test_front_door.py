@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -9,15 +10,17 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ingress import commands, replies
+from gateway.ingress import commands, replies, sasl
 from gateway.ingress.commands import MailCommand, RcptCommand
 from gateway.ingress.dialogue import Dialogue
 from gateway.ingress.lines import MAX_COMMAND_LINE, LineFault, LineReader
-from gateway.ingress.policy import FrontDoorRules
+from gateway.ingress.policy import Auth, FrontDoorRules, Tls
 from gateway.ingress.reader import ChunkReader, DataReader
 from gateway.ingress.reception import Reception
 from gateway.ingress.submission import Client, Reply, Submission
+from gateway.ingress.tls import ServerTls
 from gateway.ingress.trace import received_field
+from gateway.ingress.users import BadUsersFile, parse_users
 from providers.contract.address import parse_address
 from tests.support.builders import an_envelope
 from tests.support.fake_intake import FakeIntake
@@ -62,6 +65,7 @@ def naive_read(wire: bytes) -> tuple[bytes, int, bytes] | None:
     lines = (before + b"\r\n").split(b"\r\n")[1:]
     content = b"\r\n".join(line.removeprefix(b".") for line in lines)
     bare = content.replace(b"\r\n", b"")
+    content = re.sub(rb"(?<!\r)\n\.\.", b"\n.", content)  # clients double behind a bare LF too
     return with_whole_line_ends(content), bare.count(b"\r") + bare.count(b"\n"), rest
 
 
@@ -221,6 +225,63 @@ def test_any_dialogue_has_an_answer(lines: list[bytes | LineFault]) -> None:
         if reply is replies.SEND_DATA:
             assert 1 <= len(dialogue.take_envelope().recipients) <= 2
             assert not dialogue.within_letter
+
+
+AUTH_LINES = st.sampled_from(
+    ["EHLO a", "HELO a", "STARTTLS", "AUTH PLAIN", "AUTH LOGIN", "AUTH PLAIN AGEAYg==", "AUTH"]
+    + ["YQ==", "AGEAYg==", "*", "=", "!", "", "MAIL FROM:<a@example.com>", "RCPT TO:<b@c.example>"]
+    + ["DATA", "RSET", "NOOP"]
+).map(str.encode)
+
+
+@given(
+    st.lists(AUTH_LINES | COMMAND_LINES, max_size=20), st.sampled_from(Tls), st.sampled_from(Auth)
+)
+def test_nobody_gets_in_unchecked(lines: list[bytes], tls: Tls, auth: Auth) -> None:
+    """
+    Whatever is said: no letter of a stranger whose credentials nobody has found to be right.
+
+    And none before TLS where that is demanded, nor a password taken in the clear.
+    """
+    rules = FrontDoorRules("gateway.example.com", tls=tls, auth=auth)
+    certificate = ServerTls({}, NOW)
+    reception = Reception(rules, FakeIntake(), SessionCounts(), tls=certificate)
+    dialogue = Dialogue(reception, "192.0.2.1", tls=tls is Tls.IMPLICIT)
+    for line in lines:
+        reply = dialogue.answer(line)
+        assert reply.line().startswith(b"%d" % reply.code)
+        assert not dialogue.within_letter
+        if reply is replies.START_TLS:
+            assert tls in {Tls.STARTTLS, Tls.REQUIRED}
+            dialogue.secured()
+            assert not dialogue.client.helo
+        if dialogue.credentials is not None:
+            assert auth is not Auth.OFF
+            assert dialogue.client.tls
+            assert dialogue.refuse_credentials(reply) is replies.AUTH_FAILED
+        assert not dialogue.client.user
+
+
+@given(st.binary(max_size=100))
+def test_any_base64_has_an_answer(line: bytes) -> None:
+    """Octets or a reply; what was encoded comes back whole."""
+    assert isinstance(sasl.decode(line), bytes | Reply)
+    assert sasl.decode(base64.b64encode(line)) == line
+    for name in (b"PLAIN", b"LOGIN"):
+        exchange = sasl.exchange(name)
+        assert exchange is not None
+        assert isinstance(exchange.respond(line), Reply | sasl.Credentials)
+
+
+@given(st.text(max_size=200))
+def test_any_users_file_has_an_answer(text: str) -> None:
+    """Users, or what is wrong in which line; and a user written is a user read."""
+    try:
+        users = parse_users(text)
+    except BadUsersFile as error:
+        assert str(error).startswith("line ")
+        return
+    assert all(name == user.name for name, user in users.items())
 
 
 @given(st.text(max_size=300), st.booleans())

@@ -51,6 +51,8 @@ def test_content_is_exact_at_any_boundary(wire: bytes, content: bytes, size: int
         (b"a\r\rb\r\n", b"a\r\n\r\nb\r\n", 2),
         (b"\n.\n\r\n", b"\r\n.\r\n\r\n", 2),
         (b"\r.\r\r\n", b"\r\n.\r\n", 2),
+        # Who ends lines with LF doubles dots behind it; who does not double them keeps his one.
+        (b"a\n..b\n...\n.c\r\n", b"a\r\n.b\r\n..\r\n.c\r\n", 3),
     ],
 )
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])

@@ -92,8 +92,8 @@ async def by_smtplib(way: Way, to: str) -> None:
                 smtp.starttls(context=context)
             if way.username:
                 smtp.login(way.username, way.password)
-            crlf = letter(to).replace(b"\n", b"\r\n")
-            smtp.sendmail(REVERSE_PATH, [to], crlf, ["BODY=8BITMIME"])
+            # Its lines end with LF, as `as_bytes()` makes them, and go onto the wire like that.
+            smtp.sendmail(REVERSE_PATH, [to], letter(to), ["BODY=8BITMIME"])
 
     await asyncio.to_thread(send)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from gateway.domain.instructions import PREFIX
-from providers.mime.header import decode_field, header_block
+from providers.mime.header import decode_field
 
 _PREFIX = PREFIX.lower().encode()
 _AFTER_A_LINE = b"\n" + _PREFIX
@@ -36,7 +36,11 @@ def take_out(content: bytes) -> tuple[bytes, tuple[tuple[str, str], ...]]:
         The content without them (the same object where there are none), and their names and
         values in order: unfolded, and decoded where they are encoded words (RFC 2047).
     """
-    header = header_block(content)
+    if content.startswith(b"\r\n"):
+        return content, ()
+    # All line ends are CRLF here: one search, where `header_block` makes one for each kind.
+    end = content.find(b"\r\n\r\n") + len(b"\r\n")
+    header = content[:end] if end > 1 else content
     lowered = header.lower()
     if _AFTER_A_LINE not in lowered and not lowered.startswith(_PREFIX):
         return content, ()

@@ -210,6 +210,19 @@ class TestStrictness:
             body = {"values": [{"parameter_id": city, **item}]}
             assert len((await api.call("PATCH", path, body)).json()["values"]) == count
 
+    async def test_an_address_that_was_left_is_free(self, api: Api):
+        """B.7: after a change and after a removal it can be added again, and only then."""
+        await api.made("/lists", {"title": "Clients"})
+        bob = await api.made("/lists/1/recipients", {"email": "a@b.c"})
+        path = f"/lists/1/recipients/{bob['id']}"
+        assert (await api.call("PATCH", path, {"email": "A@b.c"})).is_success
+        assert "taken" in await api.refused("POST", "/lists/1/recipients", {"email": "a@B.c"})
+        assert (await api.call("PATCH", path, {"email": "d@b.c"})).is_success
+        eve = await api.made("/lists/1/recipients", {"email": "a@b.c"})
+        assert "taken" in await api.refused("PATCH", path, {"email": "a@b.c"})
+        assert (await api.call("DELETE", f"/lists/1/recipients/{eve['id']}")).status_code == 204
+        assert (await api.call("PATCH", path, {"email": "a@b.c"})).is_success
+
     async def test_a_faulty_change_is_made_or_not(self, api: Api):
         """What breaks before is not done, what breaks after is."""
         for style, count in (("errors", 0), ("no_id", 1)):

@@ -38,11 +38,28 @@ class MailingList:
     title: str
     parameters: dict[int, tuple[str, str]] = field(default_factory=dict)
     subscribers: dict[int, Subscriber] = field(default_factory=dict)
+    _ids: dict[str, int] = field(default_factory=dict)  # by address in lower case
 
     def by_email(self, email: str) -> Subscriber | None:
         """The recipient with this address, in whatever case."""
-        wanted = email.lower()
-        return next((s for s in self.subscribers.values() if s.email.lower() == wanted), None)
+        found = self._ids.get(email.lower())
+        return None if found is None else self.subscribers[found]
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Put a recipient on the list."""
+        self.subscribers[subscriber.id] = subscriber
+        self._ids[subscriber.email.lower()] = subscriber.id
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Take a recipient off the list."""
+        del self.subscribers[subscriber.id]
+        del self._ids[subscriber.email.lower()]
+
+    def readdress(self, subscriber: Subscriber, email: str) -> None:
+        """Give a recipient another address, at the same place of the list."""
+        del self._ids[subscriber.email.lower()]
+        subscriber.email = email
+        self._ids[email.lower()] = subscriber.id
 
 
 @dataclass(slots=True)

@@ -44,7 +44,7 @@ class Recipients:
         subscriber = found.by_email(email)
         if subscriber is None:
             subscriber = Subscriber(next(self._ids), email)
-            found.subscribers[subscriber.id] = subscriber
+            found.add(subscriber)
         subscriber.values |= values
         return subscriber
 
@@ -79,7 +79,7 @@ class Recipients:
         values, destroyed = values_in(fields, found, may_destroy=True)
         if "tags" in fields:
             subscriber.tags = tags_in(fields)
-        subscriber.email = email
+        found.readdress(subscriber, email)
         subscriber.values |= values
         for parameter_id in destroyed:
             subscriber.values.pop(parameter_id, None)
@@ -87,7 +87,7 @@ class Recipients:
 
     async def _delete(self, request: Request) -> Answer:
         found, subscriber = self._of(request)
-        del found.subscribers[subscriber.id]
+        found.remove(subscriber)
         return Answer(None, 204)
 
     async def _search(self, request: Request) -> Answer:

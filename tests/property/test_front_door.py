@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -275,13 +276,9 @@ def test_any_base64_has_an_answer(line: bytes) -> None:
 
 @given(st.text(max_size=200))
 def test_any_users_file_has_an_answer(text: str) -> None:
-    """Users, or what is wrong in which line; and a user written is a user read."""
-    try:
-        users = parse_users(text)
-    except BadUsersFile as error:
-        assert str(error).startswith("line ")
-        return
-    assert all(name == user.name for name, user in users.items())
+    """Users by their names, or a fault and no other exception."""
+    with contextlib.suppress(BadUsersFile):
+        assert all(name == user.name for name, user in parse_users(text).items())
 
 
 @given(st.text(max_size=300), st.booleans())

@@ -128,11 +128,12 @@ def _tell(story: Story) -> None:
         print_line(f"Message-ID {story.message_id}")
     print_line()
     print_table(
-        ("to", "state", "provider", "attempts", "due", "status", "id", "said"),
+        ("to", "state", "tracked", "provider", "attempts", "due", "status", "id", "said"),
         [
             (
                 recipient.forward_path,
                 recipient.state.value,
+                recipient.tracked,
                 recipient.provider,
                 str(recipient.attempts),
                 moment(recipient.due_at),
@@ -164,6 +165,8 @@ def _tell(story: Story) -> None:
 
 
 def _told(line: StoryLine) -> str:
+    if line.what == "event":
+        return f"{line.kind}, says {line.provider}" + (f": {line.text}" if line.text else "")
     if line.what != "attempt":
         return line.text
     stages = [f"{seconds:.3f}" for seconds in (line.queued_s, line.took_s) if seconds is not None]

@@ -67,3 +67,8 @@ def number_from_queue_id(queue_id: str) -> int | None:
 def first_number_at(moment: datetime) -> int:
     """The lowest number that an id of this moment can have: all lower ones arrived before it."""
     return ((moment - _EPOCH) // timedelta(microseconds=1)) << _GATEWAY_BITS
+
+
+def moment_of_number(number: int) -> datetime:
+    """When the letter of this number arrived."""
+    return _EPOCH + timedelta(microseconds=number >> _GATEWAY_BITS)

@@ -17,7 +17,15 @@ from sqlalchemy import bindparam, delete, exists, select, update
 
 from gateway.domain.lifecycle import SETTLED, State, may_follow
 from gateway.spool.rows import micros_from_moment
-from gateway.spool.schema import UNSETTLED, attempt, content, message, note, recipient
+from gateway.spool.schema import (
+    UNSETTLED,
+    attempt,
+    content,
+    message,
+    note,
+    recipient,
+    tracking_event,
+)
 from gateway.spool.transaction import Transaction
 
 
@@ -108,7 +116,7 @@ def _purge(tx: Transaction, numbers: Sequence[int]) -> int:
     )
     settled = tx.connection.execute(query).scalars().all()
     # Recipients first: a late story is written under a lock on its recipient (`passage`).
-    for table in (recipient, note, attempt, content):
+    for table in (recipient, note, attempt, tracking_event, content):
         tx.connection.execute(delete(table).where(table.c.message_id.in_(settled)))
     tx.connection.execute(delete(message).where(message.c.id.in_(settled)))
     return len(settled)

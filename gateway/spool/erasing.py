@@ -20,7 +20,7 @@ from gateway.domain.lifecycle import SETTLED, State
 from gateway.spool.protocol import Erasure
 from gateway.spool.reading import AT_ONCE, ascii_lower, folded, written_forms
 from gateway.spool.rows import AnyRow, micros_from_moment
-from gateway.spool.schema import attempt, message, note, recipient
+from gateway.spool.schema import attempt, message, note, recipient, tracking_event
 from gateway.spool.transaction import Transaction
 
 ERASED = "erased@erased.invalid"
@@ -31,6 +31,7 @@ _TOLD = {
     recipient: ("orcpt", "diagnostic", "provider_message_id"),
     attempt: ("diagnostic", "provider_message_id"),
     note: ("text",),
+    tracking_event: ("recipient", "mta_response", "click_url", "raw"),
 }
 """Texts that may hold an address in the midst of other words, by table."""
 

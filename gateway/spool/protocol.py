@@ -274,7 +274,12 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One recipient of one letter, as `queue list` shows it."""
+    """
+    One recipient of one letter, as `queue list` shows it.
+
+    `tracked` is how it stands by what was told after the hand-over (`domain.tracking`); only a
+    story tells it.
+    """
 
     queue_id: str
     key: int
@@ -290,6 +295,7 @@ class Listed:
     diagnostic: str
     provider_message_id: str
     message_id: str
+    tracked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,9 +304,10 @@ class StoryLine:
     One thing that happened to a letter.
 
     `key` is the recipient's, `None` where it concerns the whole letter; `what` is a word of
-    `received`, `attempt`, `note`. Of an attempt, `queued_s` tells the seconds that the recipient
-    waited before it, since the letter came or since the attempt before; `took_s` how long the
-    provider had it.
+    `received`, `attempt`, `note`, `event`. Of an attempt, `queued_s` tells the seconds that the
+    recipient waited before it, since the letter came or since the attempt before; `took_s` how long
+    the provider had it. Of an event, told after the hand-over, `kind` is the word of `EventType`
+    and `provider` who told it.
     """
 
     at: datetime

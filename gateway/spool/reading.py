@@ -7,7 +7,7 @@ counts) goes by a key or by the index of the active part.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from gateway.domain.lifecycle import SETTLED, State
 from gateway.domain.queue_id import first_number_at, number_from_queue_id, queue_id_from_number
+from gateway.domain.tracking import Told, standing
 from gateway.errors import UnknownQueueId
 from gateway.spool.pausing import read_pauses
 from gateway.spool.protocol import AGE_STEPS_S, Filter, Listed, SpoolStats, Story, StoryLine
@@ -51,6 +52,7 @@ from gateway.spool.schema import (
     recipient,
     tally,
 )
+from gateway.spool.tracking import known_events
 from providers.contract.address import InvalidAddress, parse_address
 
 AT_ONCE = 200
@@ -201,6 +203,8 @@ def read_story(connection: Connection, queue_id: str) -> Story:
     lines += _attempts(connection, number)
     lines += [line for row in rows if (line := _attempt_under_way(row)) is not None]
     lines += _notes(connection, number)
+    tracked = known_events(connection, (number,))
+    lines += _happenings(tracked)
     lines.sort(key=lambda line: line.at)
     return Story(
         queue_id=queue_id_from_number(number),
@@ -211,7 +215,7 @@ def read_story(connection: Connection, queue_id: str) -> Story:
         message_id=letter.message_id,
         size=letter.size,
         content_kept=kept is not None,
-        recipients=tuple(map(listed_from_row, rows)),
+        recipients=tuple(_tracked(listed_from_row(row), tracked, number) for row in rows),
         lines=_with_delays(lines, arrival),
     )
 
@@ -341,6 +345,37 @@ def _notes(connection: Connection, number: int) -> list[StoryLine]:
         StoryLine(moment_from_micros(row.at), row.key, "note", text=row.text)
         for row in connection.execute(query)
     ]
+
+
+def _happenings(
+    tracked: Mapping[tuple[int, int], Sequence[tuple[AnyRow, Told]]],
+) -> list[StoryLine]:
+    return [
+        StoryLine(
+            moment_from_micros(row.at),
+            key,
+            "event",
+            provider=row.told_by,
+            kind=row.event,
+            text=_happening(row),
+            provider_message_id=row.provider_message_id,
+        )
+        for (_, key), rows in tracked.items()
+        for row, _ in rows
+    ]
+
+
+def _happening(row: AnyRow) -> str:
+    """What goes with the word: for whom else, why, what the recipient's server said, which link."""
+    return ": ".join(filter(None, (row.recipient, row.reason, row.mta_response, row.click_url)))
+
+
+def _tracked(
+    listed: Listed, tracked: Mapping[tuple[int, int], Sequence[tuple[AnyRow, Told]]], number: int
+) -> Listed:
+    told = tracked.get((number, listed.key), ())
+    own = (one.event.event_type for row, one in told if not row.recipient)
+    return replace(listed, tracked=str(standing(own)))
 
 
 def folded(column: ColumnElement[str | None]) -> ColumnElement[str]:

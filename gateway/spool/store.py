@@ -32,6 +32,7 @@ from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
 from gateway.spool.claims import Claims, Wanted
 from gateway.spool.commands import HOLD, RELEASE, REMOVE, RETRY, Command, Step
 from gateway.spool.engine import Engine
+from gateway.spool.inquiries import forget_recipient
 from gateway.spool.passage import Decision, Passage, Recording
 from gateway.spool.protocol import (
     AttemptStart,
@@ -61,6 +62,7 @@ from gateway.spool.rows import Values, number_of
 from gateway.spool.schema import ACCEPTED
 from gateway.spool.sqlite import SqliteEngine
 from gateway.spool.statements import Statements
+from gateway.spool.tracking_records import TrackingRecords
 from gateway.spool.transaction import Transaction, Writer
 from gateway.spool.url import parse_spool_url
 from providers.contract.clock import Clock
@@ -75,7 +77,8 @@ class SqlSpool:
     """
     A spool on a SQL database; built by `open`.
 
-    Belongs to the event loop it was opened in.
+    Belongs to the event loop it was opened in. `tracking` is what is known of letters after they
+    were handed over.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class SqlSpool:
             on_commit=on_commit,
             on_health=self._tell_health,
         )
+        self.tracking = TrackingRecords(self._batcher, self._read)
 
     @classmethod
     async def open(
@@ -312,6 +316,7 @@ class SqlSpool:
     async def erase(self, address: str, now: datetime) -> Erasure:
         """Take an address out of all records."""
         forms, done, after = erasing.forms_of(address), Erasure(), -1
+        await self._batcher.submit(forget_recipient, forms)
         while True:
             numbers = await self._read(partial(erasing.erasable_after, forms=forms, after=after))
             if not numbers:

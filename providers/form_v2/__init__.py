@@ -3,8 +3,8 @@ The v2 formData API (provider reference, part C).
 
 `wire` is the API itself, pure: values, forms, answers. `settings` is the account, `client` its
 connections and its token. On them stand `account`, the eight methods, and `provider`, the gateway's
-view: `letters` and `batches` make calls of letters, `results` makes outcomes of what became of
-them.
+view: `letters`, `batches` and `sharing` make calls of letters, `inquiry` asks what became of them,
+`results` and `tracking` make outcomes and events of the answers.
 """
 
 from providers.form_v2.account import FormV2Account

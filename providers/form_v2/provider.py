@@ -7,9 +7,7 @@ became of each is asked for afterwards.
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,45 +24,24 @@ from providers.contract.outcome import (
     all_same,
 )
 from providers.contract.provider import ProbeResult
-from providers.contract.tracking import LetterStatus, TrackingEvent
-from providers.form_v2.batches import PreparedCall, Shareable, batches_from
+from providers.contract.tracking import LetterStatus
+from providers.form_v2.batches import PreparedCall
 from providers.form_v2.client import FormV2Client
+from providers.form_v2.inquiry import Inquiry
 from providers.form_v2.letters import attachment_from, content_from, sending_from
-from providers.form_v2.results import apart, not_reported, outcomes_from
+from providers.form_v2.results import apart, not_reported
 from providers.form_v2.settings import FormV2Settings, capabilities_from
-from providers.form_v2.tracking import (
-    NO_STATUS,
-    events_from_list,
-    events_from_mailings,
-    mailing_id,
-    question_from,
-    status_from,
-)
-from providers.form_v2.wire.answers import (
-    read_batch_taken,
-    read_delivery_list,
-    read_email_sent,
-    read_list_sent,
-    read_mailings,
-)
-from providers.form_v2.wire.forms import (
-    BULK_STATUS,
-    Form,
-    build_bulk_status,
-    build_send_by_list,
-    build_send_email,
-    folded,
-)
+from providers.form_v2.sharing import Sharing
+from providers.form_v2.tracking import mailing_id
+from providers.form_v2.wire.answers import read_batch_taken, read_email_sent, read_list_sent
+from providers.form_v2.wire.forms import Form, build_send_by_list, build_send_email, folded
+from providers.form_v2.wire.values import Sending
 from providers.form_v2.zone import zone_from
 from providers.http.composition import Composition, Submission, prepare
 from providers.http.exchange import HttpAnswer
 from providers.http.handover import hand_over
 from providers.http.verdict import probe_result_from
 from providers.pacing import TokenBucket
-
-_FIRST_RESULTS_S = 1.0  # after the batch; each wait after it is three times as long
-_LONGER = 3.0
-_MOST_APART = 10_000  # letters remembered to go alone; beyond them the oldest share a call again
 
 
 class FormV2:
@@ -87,7 +64,8 @@ class FormV2:
         self._zone = zone_from(settings.timezone)
         self._clock = clock
         self._client = FormV2Client(settings, clock, self.pace)
-        self._apart: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._inquiry = Inquiry(self._client, clock, settings.results_within)
+        self._sharing = Sharing(self.capabilities, self._sending, settings.max_call_size)
 
     async def deliver(self, request: DeliveryRequest, *, deadline: float) -> DeliveryReport:
         """Hand over one letter to its one recipient, or to a list; see `Provider.deliver`."""
@@ -104,7 +82,7 @@ class FormV2:
 
     def batches(self, requests: Sequence[DeliveryRequest]) -> tuple[Batch, ...]:
         """Put letters together; those with a file, and list letters, stay alone (C.5)."""
-        return batches_from(requests, self._sharer(), max_octets=self._settings.max_call_size)
+        return self._sharing.batches(requests)
 
     async def deliver_many(
         self, batch: Batch, *, deadline: float, place: Place
@@ -117,7 +95,7 @@ class FormV2:
         if isinstance(taken, DeliveryOutcome):
             return self._not_taken(batch, taken)
         emails = [folded(email) for email in call.emails]
-        results = await self._results(taken.uuid, emails, deadline, place)
+        results = await self._inquiry.results(taken.uuid, emails, deadline=deadline, place=place)
         return tuple(
             all_same(request, _with_losses(results.get(email) or not_reported(taken.uuid), losses))
             for request, email, losses in zip(batch.requests, emails, call.losses, strict=True)
@@ -137,16 +115,9 @@ class FormV2:
         Each question takes a place in the pace. Nobody can be asked about a single letter (D 28):
         that there is no news of it is final.
         """
-        found: dict[str, LetterStatus] = {}
-        for name in provider_message_ids:
-            form = question_from(name)
-            if form is None:
-                found[name] = NO_STATUS
-            elif not await self._turn(0.0, deadline, self._own_place):
-                break
-            elif (events := await self._events(form, name, deadline)) is not None:
-                found[name] = status_from(events)
-        return found
+        return await self._inquiry.statuses(
+            provider_message_ids, deadline=deadline, place=self._own_place
+        )
 
     async def probe(self) -> ProbeResult:
         """Ask for the templates, which sends nothing (C.10)."""
@@ -169,54 +140,8 @@ class FormV2:
         concerns_some = outcome.scope is not Scope.PROVIDER and outcome.kind is not Kind.UNCERTAIN
         if concerns_some:
             outcome = apart(outcome)
-            self._apart.update(dict.fromkeys(map(_lease, batch.requests)))
-            while len(self._apart) > _MOST_APART:
-                self._apart.popitem(last=False)
+            self._sharing.set_apart(batch.requests)
         return tuple(all_same(request, outcome) for request in batch.requests)
-
-    async def _events(
-        self, form: Form, name: str, deadline: float
-    ) -> tuple[TrackingEvent, ...] | None:
-        if form.method == BULK_STATUS:
-            told = await self._client.ask(form, read_mailings, deadline=deadline)
-            if isinstance(told, DeliveryOutcome):
-                return None
-            return events_from_mailings(told, name, self._clock.now())
-        listed = await self._client.ask(form, read_delivery_list, deadline=deadline)
-        if isinstance(listed, DeliveryOutcome):
-            return None
-        return events_from_list(listed, name, self._clock.now())
-
-    async def _results(
-        self, uuid: str, emails: Sequence[str], deadline: float, place: Place
-    ) -> Mapping[str, DeliveryOutcome]:
-        """Ask until all are known, or for as long as the settings say; what is known by then."""
-        found: Mapping[str, DeliveryOutcome] = {}
-        until = self._clock.monotonic() + self._settings.results_within.total_seconds()
-        until = min(until, deadline)
-        wait = _FIRST_RESULTS_S
-        while uuid and await self._turn(wait, until, place):
-            told = await self._client.ask(build_bulk_status(uuid), read_mailings, deadline=until)
-            # The batch was taken; trouble in asking does not change that.
-            if not isinstance(told, DeliveryOutcome):
-                found = outcomes_from(told, uuid)
-                if all(email in found for email in emails):
-                    break
-            wait *= _LONGER
-        return found
-
-    async def _turn(self, wait_s: float, until: float, place: Place) -> bool:
-        """After a wait take a place in the pace; whether there was one in time."""
-        left = until - self._clock.monotonic()
-        if wait_s >= left:
-            return False
-        try:
-            async with asyncio.timeout(left):
-                await self._clock.sleep(wait_s)
-                await place()
-        except TimeoutError:
-            return False
-        return True
 
     async def _own_place(self) -> None:
         while (wait := self.pace.take(self._clock.monotonic())) > 0:
@@ -226,10 +151,14 @@ class FormV2:
         form = self._form(composition, request)
         return Submission(self._client.signed(form), losses=composition.losses)
 
+    def _sending(self, request: DeliveryRequest) -> Sending:
+        now = self._clock.now()
+        return sending_from(request.options, self._settings, self._zone, now)
+
     def _form(self, composition: Composition, request: DeliveryRequest) -> Form:
         content, file = content_from(composition), attachment_from(composition)
         options = request.options
-        sending = sending_from(options, self._settings, self._zone, self._clock.now())
+        sending = self._sending(request)
         if options.mailing_list is not None:
             name = f"mailquay {request.queue_id}"
             return build_send_by_list(
@@ -237,35 +166,6 @@ class FormV2:
             )
         (recipient,) = request.envelope.recipients
         return build_send_email(content, recipient.forward_path.addr_spec, sending, file)
-
-    def _sharer(self) -> Callable[[DeliveryRequest], Shareable | None]:
-        """What letters say; one that goes to many is taken apart once."""
-        parsed: dict[tuple[int, int], tuple[DeliveryRequest, Shareable | None]] = {}
-
-        def share(request: DeliveryRequest) -> Shareable | None:
-            if _lease(request) in self._apart:
-                return None
-            key = id(request.message), id(request.options)
-            # The request is kept, so that nothing else comes to have the same id.
-            if key not in parsed:
-                parsed[key] = (request, self._shareable(request))
-            return parsed[key][1]
-
-        return share
-
-    def _shareable(self, request: DeliveryRequest) -> Shareable | None:
-        options = request.options
-        if options.mailing_list is not None or request.message.needs.attachments:
-            return None
-        found = prepare(request, self.capabilities, lambda composition, _: composition)
-        if isinstance(found, Shortfall) or found.letter.attachments:
-            return None  # alone it gets its outcome
-        sending = sending_from(options, self._settings, self._zone, self._clock.now())
-        return Shareable(content_from(found), sending, found.losses)
-
-
-def _lease(request: DeliveryRequest) -> tuple[str, int]:
-    return request.queue_id, request.envelope.recipients[0].key
 
 
 def _with_losses(outcome: DeliveryOutcome, losses: tuple[Shortfall, ...]) -> DeliveryOutcome:

@@ -14,8 +14,7 @@ from gateway.clock import SystemClock
 from providers.contract.options import SendOptions
 from providers.contract.outcome import Cause, DeliveryOutcome, DeliveryRequest, Kind, Scope
 from providers.contract.provider import BulkProvider
-from providers.form_v2 import FormV2
-from providers.form_v2 import provider as provider_module
+from providers.form_v2 import FormV2, inquiry
 from providers.mime import html_from_text
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.form_v2_answers import Quirk
@@ -192,8 +191,8 @@ class TestBatches:
         self, harness: Harness, clock: SystemClock, monkeypatch: pytest.MonkeyPatch
     ) -> AsyncIterator[FormV2]:
         """Asks for results soon."""
-        monkeypatch.setattr(provider_module, "_FIRST_RESULTS_S", 0.01)
-        monkeypatch.setattr(provider_module, "_LONGER", 1.0)
+        monkeypatch.setattr(inquiry, "_FIRST_S", 0.01)
+        monkeypatch.setattr(inquiry, "_LONGER", 1.0)
         provider = harness.build(clock, rate="1000/s", results_within="10s")
         yield provider
         await provider.aclose()
@@ -236,15 +235,18 @@ class TestBatches:
 
     @pytest.mark.parametrize("quirk", [None, *Quirk])
     async def test_results_by_recipient(
-        self, harness: Harness, provider: FormV2, quirk: Quirk | None
+        self,
+        harness: Harness,
+        provider: FormV2,
+        monkeypatch: pytest.MonkeyPatch,
+        quirk: Quirk | None,
     ):
         """C.6: refused and undelivered ones fail alone, however the report is written (D 26-36)."""
         if quirk is not None:
             harness.sandbox.quirks.add(quirk)
         harness.faults.add(Fault(FaultKind.REFUSE, recipient="eve@"))
-        provider._settings = provider._settings.model_copy(
-            update={"results_within": timedelta(seconds=0.3)}
-        )
+        # Some of these reports are never whole.
+        monkeypatch.setattr(provider._inquiry, "_within", timedelta(seconds=0.3))
         outcomes = await self.send(provider, letters(BOB, EVE, DAVE))
         assert outcomes[BOB].kind is outcomes[DAVE].kind is Kind.ACCEPTED
         if quirk is Quirk.NO_RESULT:  # no uuid to ask by
@@ -266,7 +268,7 @@ class TestBatches:
         self, harness: Harness, clock: SystemClock, monkeypatch: pytest.MonkeyPatch
     ):
         """D 32: the batch was taken; who is in no report is left to tracking, by the batch's id."""
-        monkeypatch.setattr(provider_module, "_FIRST_RESULTS_S", 0.01)
+        monkeypatch.setattr(inquiry, "_FIRST_S", 0.01)
         harness.sandbox.account.queued_s = 1e6
         provider = harness.build(clock, rate="1000/s", results_within="50ms")
         outcomes = await self.send(provider, letters(BOB, EVE))

@@ -109,7 +109,9 @@ class Explanation:
         return not self.refusal and not any(recipient.refusal for recipient in self.recipients)
 
 
-def explain(settings: Settings, content: bytes, envelope: Envelope, listener: str) -> Explanation:
+def explain(
+    settings: Settings, content: bytes, envelope: Envelope, listener: str, user: str = ""
+) -> Explanation:
     """
     Tell the way of a letter, were it submitted now.
 
@@ -118,19 +120,20 @@ def explain(settings: Settings, content: bytes, envelope: Envelope, listener: st
         content: The letter, with any line ends.
         envelope: From whom, and for whom.
         listener: The listener's name at which it would come in.
+        user: The name that its client logged in with, empty without AUTH.
 
     Raises:
         ProviderConfigError: A provider cannot be built.
     """
-    return asyncio.run(_explain(settings, content, envelope, listener))
+    return asyncio.run(_explain(settings, content, envelope, listener, user))
 
 
 async def _explain(
-    settings: Settings, content: bytes, envelope: Envelope, listener: str
+    settings: Settings, content: bytes, envelope: Envelope, listener: str, user: str
 ) -> Explanation:
     providers = build_providers(settings)
     try:
-        return _Explainer(settings, providers, envelope, listener).tell(content)
+        return _Explainer(settings, providers, envelope, listener, user).tell(content)
     finally:
         await asyncio.gather(*(provider.aclose() for provider in providers.values()))
 
@@ -144,7 +147,9 @@ class _Explainer:
         providers: Mapping[str, Provider],
         envelope: Envelope,
         listener: str,
+        user: str,
     ) -> None:
+        self._user = user
         self._settings = settings
         self._providers = providers
         self._envelope = envelope
@@ -162,7 +167,7 @@ class _Explainer:
             if isinstance(found, BadInstruction):
                 return self._refused(fields, replies.bad_instruction(found.name, found.reason))
             instructions = found
-        client = Client("127.0.0.1", self._settings.hostname, esmtp=True)
+        client = Client("127.0.0.1", self._settings.hostname, esmtp=True, user=self._user)
         submission = Submission(self._envelope, content, self._listener, client)
         try:
             completed = trace.complete(
@@ -197,6 +202,7 @@ class _Explainer:
             reverse_path=self._envelope.reverse_path,
             forward_path=address,
             listener=self._listener,
+            user=self._user,
             instructions=instructions,
         )
         if plan is None:

@@ -36,6 +36,7 @@ def explain(
     listener: Annotated[
         str | None, typer.Option(help="Where it comes in; default: the first listener.")
     ] = None,
+    user: Annotated[str, typer.Option(help="The name that its client logged in with.")] = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +54,7 @@ def explain(
         None if sender in ("", "<>") else _address(sender), [_address(text) for text in to]
     )
     content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    told = explain_letter(settings, content, envelope, _listener(settings, listener))
+    told = explain_letter(settings, content, envelope, _listener(settings, listener), user)
     if as_json:
         print_json(told)
     else:

@@ -130,7 +130,10 @@ class Pool:
         if not self._waiting:
             return None
         turn = self._waiting[0]
-        turn.passenger = session.seat(turn.request)
+        try:
+            turn.passenger = session.seat(turn.request)
+        except ValueError:
+            return None  # whatever is wrong with it is told when its own turn comes
         if turn.passenger is not None:
             self._waiting.popleft()
             self._aboard[session] = turn

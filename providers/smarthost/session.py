@@ -146,7 +146,12 @@ class Session:
         return transaction
 
     def seat(self, request: DeliveryRequest) -> Passenger | None:
-        """The letter as a passenger, if this server takes it as it is and pipelines."""
+        """
+        The letter as a passenger, if this server takes it as it is and pipelines.
+
+        Raises:
+            ValueError: A path holds a control character.
+        """
         letter = as_it_is(request.message, request.envelope, self._offered)
         if not self._pipelines or letter is None or find_obstacle(letter, self._offered):
             return None

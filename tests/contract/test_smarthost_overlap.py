@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
+from providers.contract.address import Address
 from providers.contract.clock import Clock
+from providers.contract.envelope import Recipient
 from providers.contract.message import Message
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
 from providers.sandbox.smarthost import SandboxSmarthost
 from providers.smarthost import Smarthost
-from tests.support.builders import a_message, a_raw_message, a_request
+from tests.support.builders import a_message, a_raw_message, a_request, an_envelope
 from tests.support.scripted_smtp import ScriptedClient, scripted_smtp
 
 Build = Callable[..., Smarthost]
@@ -179,6 +182,21 @@ class TestWhoGoesAlone:
 
 
 class TestTrouble:
+    async def test_a_forged_address_harms_its_own_letter_alone(
+        self, sandbox: Sandbox, smarthost: Build, send: Send, clock: Clock
+    ):
+        """What is wrong with the one that waits is not the trouble of the one before it."""
+        server = await sandbox(extensions=["PIPELINING"])
+        provider = smarthost(server.port, connections=1)
+        recipient = Recipient(0, Address("a\r\nRSET", "example.org", ""))
+        forged = a_request(envelope=replace(an_envelope(), recipients=(recipient,)))
+        one = send(provider, "one")
+        await asyncio.sleep(0)
+        with pytest.raises(ValueError, match="control character"):
+            await provider.deliver(forged, deadline=clock.monotonic() + 20)
+        assert (await one).kind is Kind.ACCEPTED
+        assert (await send(provider, "two")).kind is Kind.ACCEPTED
+
     async def test_the_first_is_refused(self, smarthost: Build, send: Send):
         """A refusal of content ends one transaction and not the next."""
 

@@ -27,11 +27,12 @@ def told(
     *recipients: str,
     sender: str | None = "alice@example.com",
     routes: tuple[object, ...] = (NEWS, OTHERS),
+    user: str = "",
 ) -> Explanation:
     settings = Settings(providers=PROVIDERS, routes=routes)
     addresses = [parse_address(text) for text in recipients or ("bob@example.com",)]
     envelope = envelope_from(None if sender is None else parse_address(sender), addresses)
-    return explain(settings, content, envelope, settings.smtp.listeners[0].name)
+    return explain(settings, content, envelope, settings.smtp.listeners[0].name, user)
 
 
 def standings(explanation: Explanation) -> dict[str, Standing]:
@@ -112,6 +113,16 @@ class TestChoice:
         (view,) = [v for v in found.recipients[0].providers if v.name == "rest"]
         reasons = [shortfall.reason for shortfall in view.shortfalls]
         assert any("comments stands there once more" in reason for reason in reasons)
+
+    def test_a_route_by_user_and_header_field(self):
+        """What the client logged in as and what the header says count as at the front door."""
+        shop = {"name": "shop", "when": {"user": ["shop"]}, "providers": ["main"]}
+        lists = {"name": "lists", "when": {"header": {"List-Id": "*"}}, "providers": ["main"]}
+        routes = (shop, lists, OTHERS)
+        assert told(PLAIN, routes=routes, user="shop").recipients[0].route == "shop"
+        letter = letter_files.content_of("list-letter")
+        found = told(letter, routes=routes)
+        assert (found.recipients[0].route, found.recipients[0].not_taken) == ("lists", ("shop",))
 
     def test_each_recipient_has_a_way(self):
         """One letter may leave by two routes."""

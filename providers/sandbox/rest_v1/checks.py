@@ -6,14 +6,16 @@ Each check raises the error that the platform would answer. Pure but for the req
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from providers.contract.address import InvalidAddress, parse_address
 from providers.sandbox.answers import ApiError
 from providers.sandbox.rest_v1.dialect import Dialect
+
+T = TypeVar("T")
 
 LARGEST_PAGE = 100
 
@@ -96,15 +98,31 @@ def is_one_address(text: str) -> bool:
 
 
 def page_of(
-    request: Request, items: Sequence[Mapping[str, Any]], dialect: Dialect, largest: int = 0
+    request: Request,
+    items: Sequence[T],
+    dialect: Dialect,
+    largest: int = LARGEST_PAGE,
+    render: Callable[[T], object] = lambda item: item,
 ) -> dict[str, Any]:
-    """The page of a collection that the request asks for (B.2)."""
-    number, size = _page(request, largest or LARGEST_PAGE)
+    """
+    The page of a collection that the request asks for (B.2).
+
+    Args:
+        request: With `page_number` and `page_size` in its query.
+        items: All of the collection.
+        dialect: What is told of the whole.
+        largest: The largest page that is given.
+        render: Makes of an item what the answer holds.
+
+    Raises:
+        ApiError: 400 for what is no page, 412 for one too big.
+    """
+    number, size = _page(request, largest)
     pages = -(-len(items) // size)
     if dialect.pages == "ignored":
         number = 1
     wanted = min(number, max(pages, 1)) if dialect.past_end == "last" else number
-    found = list(items[(wanted - 1) * size : wanted * size])
+    found = [render(item) for item in items[(wanted - 1) * size : wanted * size]]
     answer: dict[str, Any] = {"page_number": number, "page_size": size, "collection": found}
     if dialect.totals == "missing":
         return answer

@@ -62,10 +62,14 @@ class Recipients:
 
     async def _list(self, request: Request) -> Answer:
         found, dialect = self.lists.of(request), self.entrance.dialect
-        subscribers = [self._as_json(found, one) for one in found.subscribers.values()]
-        return Answer(
-            checks.page_of(request, subscribers, dialect, dialect.largest_recipients_page)
+        page = checks.page_of(
+            request,
+            list(found.subscribers.values()),
+            dialect,
+            dialect.largest_recipients_page,
+            lambda one: self._as_json(found, one),
         )
+        return Answer(page)
 
     async def _show(self, request: Request) -> Answer:
         return Answer(self._as_json(*self._of(request)))

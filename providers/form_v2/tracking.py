@@ -18,7 +18,7 @@ from providers.form_v2.wire.values import Mailing, RecipientStatus
 from providers.form_v2.wire.words import event_type_from
 
 # Ids of mailings and of single letters are both numbers, so those of mailings are marked.
-_MAILING = "mailing:"
+_MAILING = "mailing-"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 
 NO_STATUS = LetterStatus((), final=True)

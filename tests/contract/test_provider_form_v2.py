@@ -156,7 +156,7 @@ class TestWishes:
         assert outcome.kind is Kind.ACCEPTED
         assert [x.recipient for x in harness.letterbox.letters] == harness.sandbox.account.lists[7]
         (message_id,) = harness.sandbox.account.mailings
-        assert outcome.provider_message_id == f"mailing:{message_id}"
+        assert outcome.provider_message_id == f"mailing-{message_id}"
         assert harness.letterbox.letters[0].parameters["name"] == "mailquay Q0001"
         assert harness.letterbox.letters[0].attachments[0].content == file.content
 

@@ -165,7 +165,7 @@ def deliveries(
     as_json: JsonOption = False,
 ) -> None:
     """The recipients of a mailing and what became of each (getEmailDeliveryList)."""
-    number = message_id.removeprefix("mailing:")  # as `mailquay trace` shows it
+    number = message_id.removeprefix("mailing-")  # as `mailquay trace` shows it
 
     async def job(account: FormV2Account) -> list[Result]:
         listed = answered(await account.get_email_delivery_list(number))

@@ -21,7 +21,7 @@ from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.rest_v1.lists import MailingList
 from providers.sandbox.rest_v1.templates import WELCOME_ID
 from providers.sandbox.server import Sandbox
-from tests.e2e.gateway_process import rest_v1, run, smarthost
+from tests.e2e.gateway_process import environment, rest_v1, run, smarthost
 
 MAILQUAY = (sys.executable, "-m", "gateway")
 
@@ -141,6 +141,28 @@ class TestProcesses:
         code, out, err = await v1(config, *words, "--skip", "2", "--json")
         assert code == 0, err
         assert [part["recipients"] for part in json.loads(out)] == [1]
+
+    async def test_a_bar_on_a_terminal(self, config: Path, clients: str, tmp_path: Path) -> None:
+        """Long work shows how far it is, where somebody looks; results stay apart from it."""
+        source = tmp_path / "in.csv"
+        source.write_text("email\na@example.com\nb@example.com\n")
+        ours, theirs = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *(*MAILQUAY, "v1", "recipients", "import", clients, str(source)),
+            *("-c", str(config), "--json"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=theirs,
+            env=environment() | {"TERM": "xterm"},
+        )
+        os.close(theirs)
+        async with asyncio.timeout(60):
+            out, _ = await process.communicate()
+        shown = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        assert process.returncode == 0
+        assert "queued" in shown
+        assert "2/2" in shown
+        assert json.loads(out)[0]["recipients"] == 2
 
     async def test_waiting_has_an_end(self, config: Path, clients: str, tmp_path: Path) -> None:
         """An import that is never seen to end is told as such."""

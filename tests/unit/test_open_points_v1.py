@@ -1,17 +1,32 @@
-"""What the documents of the v1 API leave open: the list is whole, its tests exist."""
+"""The page on the v1 API: every command is told, every open point has its tests."""
 
 from __future__ import annotations
 
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from gateway.cli.v1.commands import app
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "v1.md").read_text(encoding="utf-8")
 LIST = PAGE.partition("<!-- open points -->")[2].partition("<!-- /open points -->")[0]
 ROWS = [line for line in LIST.splitlines() if re.match(r"\| \d", line)]
+
+
+def test_every_command_is_told() -> None:
+    """A reader of the page knows what there is."""
+    group: Any = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        (row,) = [
+            line for line in PAGE.splitlines() if line.startswith("| `") and f"`{name}`" in line
+        ]
+        for inner in getattr(command, "commands", {}):
+            assert f"`{inner}`" in row or name == "webhooks", f"{name} {inner}"
 
 
 def test_every_point_is_there() -> None:

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION = "0007"
+VERSION = "0008"
 """The newest migration: what a store must be at to be used by this program."""
 
 VERSION_TABLE = "spool_version"

@@ -302,6 +302,18 @@ class TestLives:
             pass
         assert len(api.sandbox.lists.found[1].subscribers) == 1500
 
+    async def test_an_import_that_outlives_its_parameter(self, api: Api):
+        """The value goes, the recipient comes, and the list can be read."""
+        await api.made("/lists", {"title": "Clients"})
+        city = (await api.made("/lists/1/parameters", {"title": "City"}))["id"]
+        row = {"email": "a@b.c", "values": [{"parameter_id": city, "value": "Minsk"}]}
+        await api.made("/lists/1/recipients/imports", {"recipients": [row]})
+        await api.call("DELETE", f"/lists/1/parameters/{city}")
+        while api.sandbox.advance():
+            pass
+        (found,) = (await api.call("GET", "/lists/1/recipients")).json()["collection"]
+        assert (found["email"], found["values"]) == ("a@b.c", [])
+
     async def test_moderation(self, api: Api):
         """B.11: `pending` first, where the installation moderates."""
         api.sandbox.dialect.delivered_campaign = "pending"

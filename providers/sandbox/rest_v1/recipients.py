@@ -40,12 +40,16 @@ class Recipients:
         ]
 
     def put(self, found: MailingList, email: str, values: dict[int, str]) -> Subscriber:
-        """Add an address to a list, or fill in its values where it is there already."""
+        """
+        Add an address to a list, or fill in its values where it is there already.
+
+        A value of a parameter that is gone meanwhile goes with it.
+        """
         subscriber = found.by_email(email)
         if subscriber is None:
             subscriber = Subscriber(next(self._ids), email)
             found.add(subscriber)
-        subscriber.values |= values
+        subscriber.values |= {key: text for key, text in values.items() if key in found.parameters}
         return subscriber
 
     async def _create(self, request: Request) -> Answer:

@@ -15,15 +15,15 @@ from collections.abc import Callable
 import structlog
 
 from gateway.ingress import policy
+from gateway.ingress.connection import (
+    HANDSHAKE_TIMEOUT_S,
+    TLS_SHUTDOWN_TIMEOUT_S,
+    handshake_trouble,
+)
 from gateway.ingress.policy import FrontDoorRules, Network, Tls
 from gateway.ingress.proxy import BadProxyHeader, read_proxy_header
 from gateway.ingress.reception import Reception
-from gateway.ingress.session import (
-    HANDSHAKE_TIMEOUT_S,
-    TLS_SHUTDOWN_TIMEOUT_S,
-    Session,
-    handshake_trouble,
-)
+from gateway.ingress.session import Session
 
 log = structlog.get_logger("gateway.ingress")
 

@@ -1,26 +1,21 @@
 """
-One SMTP connection: octets in, replies out, and the time both may take.
+One SMTP session: commands and letters, each with what has to be waited for.
 
-aiosmtpd's protocol with its own input, output and command loop: stock aiosmtpd looks itself through
-at every connection, logs every line, reads data line by line and answers a surprise with a
-permanent 500 that names a class. What is said stands in `dialogue`, what a line and the end of
-data are in `lines` and `reader`; here is only what waits.
-
-Replies to pipelined commands (RFC 2920) leave together, before the session waits for anything.
+What is said stands in `dialogue`, what a line and the end of data are in `lines` and `reader`, the
+wire and its time in `connection`; here they come together. Replies to pipelined commands (RFC 2920)
+leave together, before the session waits for anything.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-import ssl
 from typing import cast
 
 import structlog
-from aiosmtpd.smtp import SMTP
 
-from gateway.ingress import policy, replies
+from gateway.ingress import replies
 from gateway.ingress.commands import BdatCommand
+from gateway.ingress.connection import Connection, Ended
 from gateway.ingress.credentials import TooManyChecks
 from gateway.ingress.dialogue import Dialogue
 from gateway.ingress.lines import LineFault, LineReader
@@ -38,15 +33,8 @@ _LARGEST_GROUP = 100  # replies; then others get their turn
 _OF_A_LETTER = (b"MAIL", b"RCPT", b"DATA")
 _PROGRESS = 64 << 10  # octets that show that a letter is moving
 
-HANDSHAKE_TIMEOUT_S = 30.0
-TLS_SHUTDOWN_TIMEOUT_S = 5.0  # many clients never answer the end of TLS
 
-
-class _Ended(Exception):
-    """There is no more to come from this client."""
-
-
-class Session(SMTP):
+class Session(Connection):
     """
     The protocol of one connection.
 
@@ -67,17 +55,7 @@ class Session(SMTP):
         loop: asyncio.AbstractEventLoop,
         rules: FrontDoorRules | None = None,
     ) -> None:
-        # Not SMTP's own: it goes through all attributes of itself and of a handler, which costs
-        # more than a letter. Neither has anything for us, nor has a StreamReader.
-        super(SMTP, self).__init__(None, loop=loop)  # type: ignore[arg-type] # None is foreseen
-        self.loop = loop
-        self._handler_coroutine = None
-        self._reception = reception
-        self._rules = rules or reception.rules
-        self._listener = listener
-        self._opening: asyncio.Task[None] | None = None
-        self._address: str | None = None
-        self._refusal: Reply | None = None
+        super().__init__(reception, listener, loop, rules or reception.rules)
         self._lines = LineReader()
         self._data: DataReader | ChunkReader | None = None
         self._begun: DataReader | None = None
@@ -86,65 +64,15 @@ class Session(SMTP):
         self._progress_at = 0.0
         self._toward_quantum = 0
         self._no_memory = False
-        self._out: list[bytes] = []
-        self._waiter: asyncio.Future[None] | None = None
-        self._farewell: Reply | None = None
         self._between_commands = False
         self._over = False
-        self._reading_paused = False
-        self._draining = False
-        self._taking = False
-        self._eof = False
-        self._gone = False
-        self._done = False
-        self._choked = False
-
-    def arrive(self, address: str) -> Reply | None:
-        """
-        Take a seat for a client whose connection is still being opened, by the current task.
-
-        Without it that is done when the connection is made.
-
-        Returns:
-            What it will be turned away with, if it is; the session says it once it can.
-        """
-        self._opening = asyncio.current_task()
-        self._take_seat(address)
-        return self._refusal
-
-    def give_up(self) -> None:
-        """The connection of a client that has arrived was not made."""
-        self._gone = self._done = True
-        self._leave_when_over()
-
-    def _take_seat(self, address: str) -> None:
-        self._address = address
-        self._refusal = self._reception.enter(self, self._listener, address)
 
     # What the event loop tells.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet the client, or turn it away."""
-        self.transport = self._wire = cast("asyncio.Transport", transport)
-        self._opening = None
-        if self._address is None:
-            self._take_seat(policy.client_address(transport.get_extra_info("peername")))
-        rules = self._rules
-        self._dialogue = Dialogue(
-            self._reception,
-            self._address or "",
-            rules,
-            tls=transport.get_extra_info("sslcontext") is not None,
-        )
-        self._shortest_wait = min(rules.command_timeout_s, rules.data_timeout_s)
-        self._expect(rules.command_timeout_s)
-        self._timer = self.loop.call_later(self._shortest_wait, self._watch)
-        if self._refusal:
-            self._say(self._refusal)
-            self._finish()
-        else:
-            self._say(replies.greeting(rules.hostname))
-            self._handler_coroutine = self.loop.create_task(self._handle_client())
+    def _begin(self) -> None:
+        self._dialogue = Dialogue(self._reception, self._address, self._rules, tls=self._secured)
+        self._say(replies.greeting(self._rules.hostname))
+        self._handler_coroutine = self.loop.create_task(self._handle_client())
 
     def data_received(self, data: bytes) -> None:
         """Take input to the letter under way, or to the commands."""
@@ -160,46 +88,7 @@ class Session(SMTP):
         else:
             self._wake()
 
-    def eof_received(self) -> bool:
-        """The client sends no more, but may still read: what it sent is answered."""
-        self._eof = True
-        self._wake()
-        return not self._dialogue.client.tls  # TLS has no half-closed connections
-
-    def pause_writing(self) -> None:
-        """The client does not read what we say."""
-        self._choked = True
-
-    def resume_writing(self) -> None:
-        """It does again."""
-        self._choked = False
-        self._wake()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """The client is gone; a letter being taken is taken on."""
-        if self._gone:
-            return
-        self._gone = True
-        self._timer.cancel()
-        super(SMTP, self).connection_lost(error)
-        self._wake()
-        self._leave_when_over()
-
     # What the reception asks.
-
-    def drain(self) -> None:
-        """End after the letter under way, or at once where there is none."""
-        self._draining = True
-        self._wake()
-
-    def abort(self) -> None:
-        """End now, without a word to the client."""
-        if self._opening is not None:
-            self._opening.cancel()
-            return
-        self._wire.abort()
-        if self._taking and self._handler_coroutine is not None:
-            self._handler_coroutine.cancel()
 
     def stalled_for(self) -> float:
         """Seconds since the letter that is being read last moved; none while it is being taken."""
@@ -217,7 +106,7 @@ class Session(SMTP):
     async def _handle_client(self) -> None:
         try:
             await self._talk()
-        except _Ended:
+        except Ended:
             if self._farewell is not None and not self._gone:
                 self._say(self._farewell)
         except Exception as error:  # noqa: BLE001 - logged; a session ends with a reply
@@ -230,7 +119,7 @@ class Session(SMTP):
             line = await self._next_line()
             try:
                 reply = await self._answer(line)
-            except _Ended:
+            except Ended:
                 raise
             except Exception as error:  # noqa: BLE001 - logged; a surprise is a 451 (trap T11)
                 reply = self._internal_error(error)
@@ -248,6 +137,8 @@ class Session(SMTP):
         """
         lines, dialogue = self._lines, self._dialogue
         while len(self._out) < _LARGEST_GROUP and lines.follows(_OF_A_LETTER):
+            if not dialogue.expects_command:
+                break
             line = lines.next()
             if line is None:
                 break
@@ -310,7 +201,7 @@ class Session(SMTP):
             if self._draining and not self._dialogue.within_letter:
                 self._farewell = replies.SHUTTING_DOWN
             if self._gone or self._over or self._farewell is not None:
-                raise _Ended
+                raise Ended
             if self._begun is not None:
                 return None
             if len(self._out) >= _LARGEST_GROUP:
@@ -328,38 +219,11 @@ class Session(SMTP):
         """Shake hands; whatever came in the clear behind STARTTLS is dropped and never obeyed."""
         self._send()
         self._lines.take_rest()
-        self._reading_paused = False
         tls = self._reception.tls
         assert tls is not None  # noqa: S101 - the dialogue has looked
-        try:
-            wire = await self.loop.start_tls(
-                self._wire,
-                self,
-                tls.contexts[self._rules.tls_profile],
-                server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
-                ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S,
-            )
-        except (OSError, ssl.SSLError) as error:
-            self._tell_of_handshake(error)
-            self._wire.abort()
-            self.connection_lost(None)
-            raise _Ended from error
-        if wire is None:  # the client went while the handshake was at its end
-            self.connection_lost(None)
-            raise _Ended
-        self.transport = self._wire = wire
+        await self._shake_hands(tls.contexts[self._rules.tls_profile])
         self._dialogue.secured()
         self._expect(self._rules.command_timeout_s)
-
-    def _tell_of_handshake(self, error: Exception) -> None:
-        self._reception.observer.handshake_failed(self._listener)
-        log.info(
-            "tls_failed",
-            listener=self._listener,
-            client=self._dialogue.client.address,
-            reason=handshake_trouble(error),
-        )
 
     async def _check(self, credentials: Credentials) -> Reply:
         """Have a password checked; a wrong one is answered late."""
@@ -386,16 +250,6 @@ class Session(SMTP):
         return dialogue.refuse_credentials(
             replies.AUTH_SHUT_OUT if shut_out else replies.AUTH_FAILED
         )
-
-    async def _let_wait(self, seconds: float) -> None:
-        """Answer late; not when the client has gone meanwhile."""
-        until = self.loop.time() + seconds
-        timer = self.loop.call_later(seconds, self._wake)
-        try:
-            while self.loop.time() < until and not self._gone:
-                await self._event()
-        finally:
-            timer.cancel()
 
     def _begin_data(self) -> None:
         """Say 354: what follows is content."""
@@ -460,7 +314,7 @@ class Session(SMTP):
 
     async def _end_of_letter(self, data: DataReader | ChunkReader) -> Reply:
         if self._gone:
-            raise _Ended  # it will send the letter again, not knowing that we have it
+            raise Ended  # it will send the letter again, not knowing that we have it
         envelope = self._dialogue.take_envelope()
         return self._refusal_of(data) or await self._take(envelope, data)
 
@@ -468,6 +322,13 @@ class Session(SMTP):
         if data.too_big:
             return replies.message_too_big(self._rules.max_message_size)
         return replies.NO_MEMORY if self._no_memory else None
+
+    def _lateness(self) -> Reply:
+        within = self._data or self._chunks
+        return replies.IDLE if within is None else replies.DATA_STALLED
+
+    def _clear(self) -> None:
+        self._drop_chunks()
 
     def _drop_chunks(self) -> None:
         self._chunks = None
@@ -550,91 +411,3 @@ class Session(SMTP):
 
     def _hold(self, octets: int) -> None:
         self._reception.hold(self, octets)
-
-    # Input, output, time.
-
-    def _say(self, reply: Reply) -> None:
-        self._out.append(reply.line())
-        self._reception.observer.replied(self._listener, reply)
-
-    def _send(self) -> None:
-        """Let what was said go out."""
-        if self._out and not self._wire.is_closing():
-            self._wire.write(b"".join(self._out))
-        self._out.clear()
-
-    async def _more(self) -> None:
-        """Wait for more input; raises `_Ended` where there will be none."""
-        self._send()
-        if self._choked:
-            await self._until_read()
-        if self._gone or self._eof or self._farewell is not None:
-            raise _Ended
-        if self._reading_paused and not self._wire.is_closing():
-            self._reading_paused = False
-            self._wire.resume_reading()
-        await self._event()
-
-    async def _until_read(self) -> None:
-        """Wait while the client does not read what we said."""
-        while self._choked and not self._gone:
-            await self._event()
-
-    def _event(self) -> asyncio.Future[None]:
-        """Whatever happens next."""
-        self._waiter = self.loop.create_future()
-        return self._waiter
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def _expect(self, seconds: float) -> None:
-        self._deadline = self.loop.time() + seconds
-
-    def _watch(self) -> None:
-        """Look whether the client is late; one timer for a session is cheaper than one a wait."""
-        now = self.loop.time()
-        if now >= self._deadline and not self._taking:
-            if self._choked or self._done:
-                self._wire.abort()  # it does not read what we say, our last words perhaps
-                return
-            within = self._data or self._chunks
-            self._farewell = replies.IDLE if within is None else replies.DATA_STALLED
-            self._wake()
-        wait = self._deadline - now
-        self._timer = self.loop.call_later(
-            min(wait, self._shortest_wait) if wait > 0 else self._shortest_wait, self._watch
-        )
-
-    def _internal_error(self, error: Exception) -> Reply:
-        """Log a surprise; the client learns no more than what to look for in the log."""
-        reference = secrets.token_hex(4)
-        log.error(
-            "session_failed",
-            reference=reference,
-            listener=self._listener,
-            client=self._dialogue.client.address,
-            exc_info=error,
-        )
-        return replies.internal_error(reference)
-
-    def _finish(self) -> None:
-        self._done = True
-        self._drop_chunks()
-        if not self._wire.is_closing():
-            self._wire.write(b"".join(self._out))
-            self._wire.close()
-        self._leave_when_over()
-
-    def _leave_when_over(self) -> None:
-        if self._gone and self._done:
-            self._reception.leave(self, self._listener, self._address or "")
-
-
-def handshake_trouble(error: BaseException) -> str:
-    """Why TLS did not come about, in OpenSSL's word or the system's."""
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or "not TLS").replace("_", " ").lower()
-    return getattr(error, "strerror", None) or "the client went away"

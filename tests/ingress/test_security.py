@@ -264,6 +264,18 @@ async def test_wrong_passwords(open_house: Open) -> None:
     assert [line["event"] for line in logs].count("auth_shut_out") == 1
 
 
+async def test_response_that_looks_like_a_command(open_house: Open) -> None:
+    """What AUTH waits for is not obeyed, though `MAIL` and `DATA` are base64 too."""
+    house = await open_house(auth=Auth.OPTIONAL, limits=LimitRules(auth_delay_s=0.01))
+    client = await house.connect()
+    await client.hello()
+    for word in ("MAIL", "RCPT", "DATA"):
+        assert await client.say("AUTH LOGIN") == ["334 VXNlcm5hbWU6"]
+        assert await client.say(word) == ["334 UGFzc3dvcmQ6"]
+        assert (await client.say(word))[0].startswith("535 5.7.8")
+    assert house.door._reception.limits._failures["127.0.0.1"].count == 3
+
+
 async def test_client_that_leaves_before_its_535(open_house: Open) -> None:
     """Nothing waits for somebody who has gone."""
     house = await open_house(auth=Auth.OPTIONAL, limits=LimitRules(auth_delay_s=3600))

@@ -229,9 +229,19 @@ def test_any_dialogue_has_an_answer(lines: list[bytes | LineFault]) -> None:
 
 
 AUTH_LINES = st.sampled_from(
-    ["EHLO a", "HELO a", "STARTTLS", "AUTH PLAIN", "AUTH LOGIN", "AUTH PLAIN AGEAYg==", "AUTH"]
-    + ["YQ==", "AGEAYg==", "*", "=", "!", "", "MAIL FROM:<a@example.com>", "RCPT TO:<b@c.example>"]
-    + ["DATA", "RSET", "NOOP"]
+    [
+        *(
+            "EHLO a",
+            "HELO a",
+            "STARTTLS",
+            "AUTH PLAIN",
+            "AUTH LOGIN",
+            "AUTH PLAIN AGEAYg==",
+            "AUTH",
+        ),
+        *("YQ==", "AGEAYg==", "*", "=", "!", "", "MAIL FROM:<a@example.com>"),
+        *("RCPT TO:<b@c.example>", "DATA", "RSET", "NOOP"),
+    ]
 ).map(str.encode)
 
 

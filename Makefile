@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help run test check format docs lock bench soak flood image fuzz clean
+.PHONY: help run test check format docs lock bench soak drill flood image fuzz clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -64,6 +64,10 @@ fuzz: $(VENV)/fuzz.stamp ## let atheris look for octets that break a promise, SE
 IDLE ?= 10000
 flood: $(VENV)/dev.stamp ## the front door beside IDLE=10000 idle connections
 	MAILQUAY_TEST_IDLE=$(IDLE) $(BIN)/python -m pytest -rP tests/e2e/test_flood.py
+
+drill: $(VENV)/dev.stamp ## providers limited, down, hung and flapping under load, as a table
+	@tests/system-packages
+	@$(BIN)/python -m tests.drills
 
 # The lock files carry hashes and no address of any package index.
 lock: $(VENV)/dev.stamp ## pin the dependencies anew

@@ -98,7 +98,7 @@ class _Closing(Exception):
 
 class Session:
     """
-    An open connection, used by one letter at a time.
+    An open connection, used by one letter at a time; the next one's envelope may be under way.
 
     Args:
         connection: From `opening`.

@@ -7,6 +7,8 @@ from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
 from gateway.domain.lifecycle import State
 from gateway.domain.routing import Condition, OnThrottled, OnUncertain, Route
 from gateway.spool.protocol import Filter
@@ -190,14 +192,22 @@ async def test_incomplete_report_of_an_adapter_is_completed_as_uncertain(
     assert len(delivery.ended(State.UNCERTAIN)) == 1
 
 
-async def test_hung_provider_leaves_the_others_alone(delivery: Delivery) -> None:
-    """T23: a lane of its own for each provider; one that hangs holds up nobody else's mail."""
+@pytest.mark.parametrize(("at_once", "calls"), [(None, 2), (4, 4)])
+async def test_hung_provider_leaves_the_others_alone(
+    delivery: Delivery, at_once: int | None, calls: int
+) -> None:
+    """
+    T23: a lane of its own for each provider; one that hangs holds up nobody else's mail.
+
+    It is called as often at the same time as it has connections, or as it says is worth it.
+    """
 
     async def hang(_request: DeliveryRequest) -> DeliveryReport:
         await asyncio.Event().wait()
         raise AssertionError
 
-    hung, well = ScriptedProvider("hung", [hang] * 10), ScriptedProvider("well")
+    takes = ProviderCapabilities(raw_mime=True, connections=2, letters_at_once=at_once)
+    hung, well = ScriptedProvider("hung", [hang] * 10, takes), ScriptedProvider("well")
     to_well = Condition(recipient_domains=frozenset({"well.example.org"}))
     routes = (Route("well", ("well",), to_well), Route("rest", ("hung",)))
     await delivery.begin(hung, well, routes=routes, window=4)
@@ -207,7 +217,7 @@ async def test_hung_provider_leaves_the_others_alone(delivery: Delivery) -> None
     for _ in range(3):
         await delivery.admit("eve@well.example.org", provider="well")
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 3)
-    assert len(hung.requests) == hung.capabilities.connections
+    assert len(hung.requests) == calls
 
 
 async def test_one_request_holds_no_more_recipients_than_the_provider_takes(

@@ -231,11 +231,18 @@ class Connection(SMTP):
         )
 
     async def _let_wait(self, seconds: float) -> None:
-        """Answer late; not when the client has gone meanwhile."""
-        until = self.loop.time() + seconds
-        timer = self.loop.call_later(seconds, self._wake)
+        """Let time pass before the next reply; not when the client has gone meanwhile."""
+        over = False
+
+        def ring() -> None:
+            # Not told by the clock: a loop may ring a moment before the time it was given.
+            nonlocal over
+            over = True
+            self._wake()
+
+        timer = self.loop.call_later(seconds, ring)
         try:
-            while self.loop.time() < until and not self._gone:
+            while not over and not self._gone:
                 await self._event()
         finally:
             timer.cancel()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.clock import SystemClock
-from providers.contract.capabilities import Part, Tracking
+from providers.contract.capabilities import Part, Rate, Tracking
 from providers.contract.options import SendOptions
 from providers.contract.outcome import Cause, DeliveryOutcome, DeliveryRequest, Kind, Scope
 from providers.contract.tracking import EventType, StatusSource, WebhookSource
@@ -264,6 +264,25 @@ class TestListLetters:
         harness.faults.add(replace(fault, method="PATCH /email/campaigns/*/deliver"))
         outcome = await deliver(provider, wishing(mailing_list=list_id))
         assert outcome.kind is kind
+
+    async def test_a_draft_without_a_name(self, harness: Harness, provider: RestV1, list_id: str):
+        """D 9: nobody can deliver it, so nothing was sent."""
+        harness.faults.add(Fault(FaultKind.GARBAGE, style="no_id"))
+        outcome = await deliver(provider, wishing(mailing_list=list_id))
+        assert (outcome.kind, outcome.scope) == (Kind.DEFERRED, Scope.PROVIDER)
+        assert harness.letterbox.calls == {"rest_v1": 1}
+
+    async def test_no_time_for_the_second_call(
+        self, harness: Harness, clock: SystemClock, list_id: str
+    ):
+        """The second call has its place in the pace, too; without one the draft waits."""
+        provider = harness.build(clock, rate=Rate(1, timedelta(minutes=1)))
+        provider.pace.take(clock.monotonic())  # as the caller does for the first call
+        outcome = await deliver(provider, wishing(mailing_list=list_id))
+        assert outcome.kind is Kind.DEFERRED
+        assert harness.letterbox.calls == {"rest_v1": 1}
+        assert harness.sandbox.campaigns.found[70].answer["state"] == "draft"
+        await provider.aclose()
 
     @pytest.mark.parametrize("kind", [FaultKind.DROP_BEFORE, FaultKind.DEFER, FaultKind.THROTTLE])
     async def test_tried_again(

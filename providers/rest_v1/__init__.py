@@ -1,7 +1,10 @@
 """
-The v1 JSON REST API: `settings`, `wire` (pure), `client` (account and connections), `provider`.
+The v1 JSON REST API: letters of the gateway, and everything else the platform can do.
 
-Everything about the API itself stands in `wire`; see the provider reference, part B.
+`wire`, `smtp_headers` and `problem` translate letters and answers, `list_letter` takes a letter to
+a whole list, `tracking` reads what became of it; `api` is every endpoint for programs and people;
+`client` is the account with its connections, `provider` puts all together. See the provider
+reference, part B.
 """
 
 from providers.rest_v1.provider import RestV1

@@ -20,7 +20,7 @@ from gateway.cli import app
 from providers.sandbox import credentials
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox
-from tests.e2e.gateway_process import form_v2, run, smarthost
+from tests.e2e.gateway_process import environment, form_v2, run, smarthost
 
 MAILQUAY = (sys.executable, "-m", "gateway")
 LETTER = ("--from", "news@example.com", "--subject", "Hi", "--message", "<p>Hi</p>")
@@ -108,6 +108,26 @@ class TestProcesses:
         )
         assert letters["u3@example.org"].parameters["name"] == "Autumn"
         assert not target.with_name("out.csv.part").exists()
+
+    async def test_a_bar_on_a_terminal(self, config: Path, tmp_path: Path) -> None:
+        """Long work shows how far it is, where somebody looks; results stay apart from it."""
+        source = a_csv(tmp_path, "email", "a@example.org", "b@example.org")
+        ours, theirs = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *(*MAILQUAY, "v2", "send-bulk", source, *LETTER, "-c", str(config), "--json"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=theirs,
+            env=environment() | {"TERM": "xterm"},
+        )
+        os.close(theirs)
+        async with asyncio.timeout(60):
+            out, _ = await process.communicate()
+        shown = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        assert process.returncode == 0
+        assert "letters" in shown
+        assert "2/2" in shown
+        assert json.loads(out)["batches"][0]["letters"] == 2
 
     async def test_the_token_is_in_no_line(self, sandbox: Sandbox, config: Path) -> None:
         """T25, D 34: whatever goes wrong."""

@@ -1,17 +1,31 @@
-"""What the documents of the v2 service leave open: the list is whole, its tests exist."""
+"""The page on the v2 API: every command is told, every open point has its tests."""
 
 from __future__ import annotations
 
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from gateway.cli.v2.commands import app
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "v2.md").read_text(encoding="utf-8")
 LIST = PAGE.partition("<!-- open points -->")[2].partition("<!-- /open points -->")[0]
 ROWS = [line for line in LIST.splitlines() if re.match(r"\| \d", line)]
+
+
+def test_every_command_is_told() -> None:
+    """A reader of the page knows what there is, and which method each command calls."""
+    group: Any = typer.main.get_command(app)
+    rows = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    for name, command in group.commands.items():
+        (row,) = [row for row in rows if f"`{name}`" in row]
+        (method,) = re.findall(r"\((\w+)\)", command.help.replace("\n", " "))[:1]
+        assert f"`{method}`" in row
 
 
 def test_every_point_is_there() -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import uvloop
 from aiosmtpd.smtp import SMTP
@@ -27,8 +26,6 @@ from gateway.ingress.submission import Intake, Reply, Submission
 from gateway.observe.log import EventLog, set_up
 from gateway.observe.metrics import Metrics
 from gateway.planner import Planner
-from gateway.spool.protocol import QueuedMessage
-from providers.contract.message import Message
 
 _LIMIT = 64 << 20
 
@@ -68,19 +65,19 @@ class _Nowhere:
 class _Nobody:
     """A hand-off that takes letters and delivers none."""
 
-    def reserve(self, _: Iterable[str], __: int) -> bool:
+    def reserve(self, *_: object) -> bool:
         return True
 
-    def release(self, _: int) -> None:
+    def release(self, *_: object) -> None:
         """Nothing was reserved."""
 
-    def hand(self, _: QueuedMessage, __: Message) -> None:
+    def hand(self, *_: object) -> None:
         """It stays where it is."""
 
-    def verdict(self, _: str, __: Iterable[int]) -> None:
+    def verdict(self, *_: object) -> None:
         return None
 
-    def expect(self, _: str, __: datetime) -> None:
+    def expect(self, *_: object) -> None:
         """Nobody looks."""
 
 

@@ -281,6 +281,27 @@ class TestBatches:
         found = {row["email"]: row for row in await ask("status", uuid, "--wait", "30s")}
         assert found["a@example.org"]["status"] == "OPEN"
 
+    async def test_a_batch_that_waits_is_waited_for(
+        self, sandbox: Sandbox, ask: Ask, tmp_path: Path
+    ) -> None:
+        """A report that begins empty, and grows, is asked for until all of it is final."""
+        account = sandbox.form_v2.account
+        account.queued_s, account.stages = 1e6, ((0.0, "NEW"),)
+        told = await ask("send-bulk", a_csv(tmp_path, "email", "a@example.org"), *LETTER)
+
+        async def advance() -> None:
+            for queued_s, word in ((0.0, "NEW"), (0.0, "DELIVERED")):
+                asked = sandbox.form_v2.methods["statusBulkEmail"]
+                await sandbox.letterbox.wait_until(
+                    lambda _, asked=asked: sandbox.form_v2.methods["statusBulkEmail"] > asked, 30
+                )
+                account.queued_s, account.stages = queued_s, ((0.0, word),)
+
+        advancing = asyncio.create_task(advance())
+        found = await ask("status", told["batches"][0]["batch"], "--wait", "1m")
+        await advancing
+        assert [row["status"] for row in found] == ["DELIVERED"]
+
     async def test_patience_ends(self, sandbox: Sandbox, call: Call, tmp_path: Path) -> None:
         """What is not final by then is shown as it stands, with a warning."""
         sandbox.form_v2.account.stages = ((0.0, "NEW"),)
@@ -306,6 +327,8 @@ class TestBatches:
         await refusing
         assert result.exit_code == os.EX_DATAERR
         assert "500 of 700 are taken; go on with --skip 500" in result.stderr
+        (uuid,) = sandbox.form_v2.account.batches
+        assert uuid in result.stdout
         told = await ask("send-bulk", source, *LETTER, "--skip", "500")
         assert [batch["letters"] for batch in told["batches"]] == [200]
         assert len({x.recipient for x in sandbox.letterbox.letters}) == 700

@@ -13,7 +13,15 @@ from typing import Annotated
 import typer
 
 from gateway.cli.output import ConfigOption, JsonOption, fail, print_json, warn
-from gateway.cli.v2.command import NotDone, ProviderOption, answered, ask, show
+from gateway.cli.v2.command import (
+    NotDone,
+    ProviderOption,
+    answered,
+    ask,
+    exit_code,
+    show,
+    told,
+)
 from gateway.cli.v2.letters import (
     At,
     Name,
@@ -97,7 +105,7 @@ def send_bulk(
     Send a file of letters, past the gateway's queue (sendBulkEmail).
 
     The whole file is looked through before anything is sent. Where a call fails, those before it
-    are taken, and the error says how to go on.
+    are taken and shown, and the error says how to go on.
     """
     patience = _patience(wait)
     check_target(results)
@@ -109,31 +117,33 @@ def send_bulk(
         fail(f"--skip {skip} leaves nothing to send", os.EX_USAGE)
     letters = _letters(rows, subject, text_from(message), sender, sender_name)
 
-    async def job(account: FormV2Account) -> tuple[list[Sent], list[Result]]:
+    sent: list[Sent] = []
+    failures: list[NotDone] = []
+
+    async def job(account: FormV2Account) -> list[Result]:
         sending = sending_from(account, at, track_open=track_open, track_click=track_click)
-        sent: list[Sent] = []
-        done = 0
         try:
             with progress("letters", len(rows)) as reached:
                 async for call in _send(account, letters, sending, name):
                     sent.append(call)
-                    done += call.letters
-                    reached(done)
-        except NotDone:
-            if done:
-                warn(f"{done} of {len(rows)} are taken; go on with --skip {skip + done}")
-            raise
-        return sent, await _results(account, sent, patience) if patience else []
+                    reached(_count(sent))
+        except NotDone as failure:
+            failures.append(failure)
+        return await _results(account, sent, patience) if patience else []
 
-    sent, found = ask(config, provider, job)
+    found = ask(config, provider, job)
     if results is not None:
         write_rows(results, _COLUMNS, found)
     if as_json:
         print_json({"batches": sent, "results": found})
-        return
-    show(sent, as_json=False, columns=("batch", "letters"))
-    if found and results is None:
-        show(found, as_json=False, columns=_COLUMNS)
+    elif sent:
+        show(sent, as_json=False, columns=("batch", "letters"))
+        if found and results is None:
+            show(found, as_json=False, columns=_COLUMNS)
+    for failure in failures:
+        if done := _count(sent):
+            warn(f"{done} of {len(rows)} are taken; go on with --skip {skip + done}")
+        fail(told(failure.outcome), exit_code(failure.outcome))
 
 
 def status(
@@ -241,19 +251,19 @@ async def _results(
     """Ask until all results are final or patience is over; what is known then."""
     found: dict[str, list[Result]] = {}
     open_batches = [call for call in sent if call.batch]
-    total = sum(call.letters for call in open_batches)
+    total = _count(open_batches)
     wait_s = _FIRST_S
     try:
         async with asyncio.timeout(patience.total_seconds()):
             with progress("results", total) as reached:
                 while open_batches:
                     for call in tuple(open_batches):
-                        told = await account.status_bulk_email(call.batch)
-                        if isinstance(told, DeliveryOutcome):
+                        mailings = await account.status_bulk_email(call.batch)
+                        if isinstance(mailings, DeliveryOutcome):
                             continue  # the batch was taken; asked again
-                        results = found[call.batch] = results_from(told, call.batch)
-                        final = [result for result in results if result.is_final]
-                        if results and len(final) >= call.letters:
+                        results = found[call.batch] = results_from(mailings, call.batch)
+                        over = all(result.is_final for result in results)
+                        if results and over and len(results) >= call.letters:
                             open_batches.remove(call)
                     reached(sum(r.is_final for results in found.values() for r in results))
                     if open_batches:
@@ -262,6 +272,10 @@ async def _results(
     except TimeoutError:
         warn("some results are not final yet")
     return [result for results in found.values() for result in results]
+
+
+def _count(sent: Sequence[Sent]) -> int:
+    return sum(call.letters for call in sent)
 
 
 def _patience(text: str) -> timedelta:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import check, daemon, erase, letter, passwd, queue, ready, sandbox
+from gateway.cli import check, daemon, erase, explain, letter, passwd, queue, ready, sandbox
 from gateway.cli.lazy import lazy_group
 from gateway.cli.output import guarded
 
@@ -36,6 +36,7 @@ app.command("ready")(ready.ready)
 app.command("sandbox")(sandbox.sandbox)
 app.command("send")(letter.send)
 app.command("trace")(letter.trace)
+app.command("explain")(explain.explain)
 app.command("erase")(erase.erase)
 app.add_typer(queue.app, name="queue")
 app.add_typer(lazy_group("gateway.cli.v1.commands", "The v1 API, every endpoint."), name="v1")

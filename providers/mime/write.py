@@ -68,9 +68,10 @@ def parameters_value(value: str, parameters: Mapping[str, str]) -> bytes:
     """
     The value of Content-Type or Content-Disposition, a parameter a line.
 
-    What is not ASCII or too long for a line goes the way of RFC 2231.
+    What is not ASCII or too long for a line goes the way of RFC 2231; in the value itself, which
+    has no such way, each such character becomes a question mark.
     """
-    pieces = [value]
+    pieces = [value.encode("ascii", "replace").decode()]
     for name, given in parameters.items():
         if _TOKEN.match(name):
             pieces += _parameter(name, one_line(given))

@@ -10,6 +10,7 @@ import pytest
 
 from providers.mime import parse_letter
 from providers.mime.rewrite import SealedPart, ascii_field, has_long_line, rewrite
+from providers.mime.write import parameters_value
 
 LETTERS = sorted((Path(__file__).parents[1] / "data" / "letters").glob("*.eml"))
 LONG = b"x" * 2000
@@ -246,3 +247,8 @@ def test_addresses_stay_in_a_header_that_was_not_utf8() -> None:
     written = rewrite(content, utf8=True).content
     assert rewrite(written, utf8=True).content == written
     assert b":;" not in written
+
+
+def test_value_that_is_not_ascii_never_raises() -> None:
+    """Found by fuzzing: nothing in a header may end the taking of a letter."""
+    assert parameters_value("дело", {"name": "a"}) == b"????;\r\n\tname=a"

@@ -177,14 +177,12 @@ class Dialogue:
     def _offers(self) -> tuple[str, ...]:
         """What is offered to this client now, beside what is to all."""
         rules, client = self._rules, self.client
-        offers = []
-        if policy.offers_tls(rules, client):
-            offers.append("STARTTLS")
-        if policy.offers_auth(rules, client) and not self._needs_tls:
-            offers.append(f"AUTH {' '.join(sasl.MECHANISMS)}")
-        mailmax = f" MAILMAX={rules.max_letters}" if rules.max_letters else ""
-        offers.append(f"LIMITS RCPTMAX={rules.max_recipients}{mailmax}")  # RFC 9422
-        return tuple(offers)
+        return replies.offers(
+            sasl.MECHANISMS if not self._needs_tls and policy.offers_auth(rules, client) else (),
+            starttls=policy.offers_tls(rules, client),
+            max_recipients=rules.max_recipients,
+            max_letters=rules.max_letters,
+        )
 
     def _starttls(self, argument: bytes) -> Reply:
         if not policy.offers_tls(self._rules, self.client):
@@ -329,7 +327,8 @@ class Dialogue:
 
     def _introduce(self, name: str, *, esmtp: bool) -> None:
         self._reset()
-        self.client = replace(self.client, helo=name, esmtp=esmtp)
+        client = self.client
+        self.client = Client(client.address, name, esmtp, client.tls, client.user)
 
     def _reset(self) -> None:
         self._mail = None

@@ -68,6 +68,9 @@ class Limits:
             (_Buckets(rules.recipients_per_user), replies.TOO_MANY_RECIPIENTS_OF_USER),
         )
 
+        self._counts_letters = any(buckets.rate for buckets, _ in self._letters)
+        self._counts_recipients = any(buckets.rate for buckets, _ in self._recipients)
+
     def connect(self, address: str) -> int:
         """Count a connection in; how many this address has now."""
         key = client_key(address)
@@ -85,11 +88,11 @@ class Limits:
 
     def refuse_letter(self, client: Client) -> Reply | None:
         """Count one letter more, or give the reply to one that is too many."""
-        return self._refuse(self._letters, client)
+        return self._refuse(self._letters, client) if self._counts_letters else None
 
     def refuse_recipient(self, client: Client) -> Reply | None:
         """Count one recipient more, or give the reply to one that is too many."""
-        return self._refuse(self._recipients, client)
+        return self._refuse(self._recipients, client) if self._counts_recipients else None
 
     def login_failed(self, address: str) -> float:
         """Count a failed login; seconds to let its client wait for the reply."""
@@ -113,8 +116,6 @@ class Limits:
 
     def _refuse(self, limits: tuple[tuple[_Buckets, Reply], ...], client: Client) -> Reply | None:
         (of_address, address_reply), (of_user, user_reply) = limits
-        if not of_address.rate and not of_user.rate:
-            return None
         now = self._clock()
         key = client_key(client.address)
         if not of_address.has_room(key, now):

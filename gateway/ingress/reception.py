@@ -94,6 +94,7 @@ class Reception:
         self.credentials = credentials
         self.tls = tls
         self.held = 0
+        self._memory = rules.memory
         self._guests: set[Guest] = set()
         self._holders: dict[Guest, int] = {}
         self._draining = False
@@ -136,7 +137,7 @@ class Reception:
         Where memory is short, letters that hardly move give way first, the longest stalled one
         before the others: else a few clients that trickle would keep everybody out.
         """
-        while self.held + octets > self.rules.memory:
+        while self.held + octets > self._memory:
             slowest = max(self._holders, key=lambda guest: guest.stalled_for(), default=None)
             if slowest is None or slowest.stalled_for() < SLOW_AFTER_S:
                 return False

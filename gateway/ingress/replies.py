@@ -251,6 +251,18 @@ def extended_hello(hostname: str, max_message_size: int, offers: tuple[str, ...]
     return _LinesReply(250, "", hostname, Reason.HELLO, _wire(250, lines))
 
 
+@lru_cache(maxsize=64)
+def offers(
+    mechanisms: tuple[str, ...], *, starttls: bool, max_recipients: int, max_letters: int
+) -> tuple[str, ...]:
+    """The lines of EHLO that not every client gets, and the limits of RFC 9422."""
+    lines = ["STARTTLS"] if starttls else []
+    if mechanisms:
+        lines.append(f"AUTH {' '.join(mechanisms)}")
+    mailmax = f" MAILMAX={max_letters}" if max_letters else ""
+    return (*lines, f"LIMITS RCPTMAX={max_recipients}{mailmax}")
+
+
 @dataclass(frozen=True, slots=True)
 class _LinesReply(Reply):
     """A reply of several lines; `text` is the first of them."""

@@ -9,12 +9,13 @@ without any of it running. Met by `cli` alone.
 from gateway.app.explaining import Explanation, envelope_from, explain
 from gateway.app.front_door import load_security
 from gateway.app.gateway import Gateway
-from gateway.app.parts import build_providers, open_spool, probe_all, report_gaps
+from gateway.app.parts import accounts_in_step, build_providers, open_spool, probe_all, report_gaps
 from gateway.app.running import run_until_stopped
 
 __all__ = [
     "Explanation",
     "Gateway",
+    "accounts_in_step",
     "build_providers",
     "envelope_from",
     "explain",

@@ -25,6 +25,7 @@ from gateway.app.parts import (
     report_gaps,
     report_rules,
     spool_folder,
+    suppression_rules,
     timeouts,
 )
 from gateway.app.sessions import SessionCounts
@@ -32,6 +33,7 @@ from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
 from gateway.delivery.reporter import Reporter
+from gateway.delivery.subscriptions import SubscriptionSync
 from gateway.domain.events import Event
 from gateway.errors import SpoolError
 from gateway.ingress import replies
@@ -45,6 +47,7 @@ from gateway.observe.status import Status
 from gateway.planner import Planner
 from gateway.spool.repeats import MOST_MARKS
 from gateway.spool.store import SqlSpool
+from gateway.suppression import SuppressionList
 from gateway.web.server import WebServer, build_app
 from providers.contract.capabilities import ProviderCapabilities
 from providers.contract.provider import Provider
@@ -124,11 +127,16 @@ class Gateway:
             report_rules(settings), self._planner, spool.new_queue_id, self._clock
         )
         self._warn_of_report_gaps()
+        self._suppressions = SuppressionList(
+            spool.suppressions, self._planner, self._clock, suppression_rules(settings)
+        )
+        await self._suppressions.start()
         self._dispatcher = dispatcher = self._build_dispatcher(spool)
         await dispatcher.start()
         stack.push_async_callback(dispatcher.drain, _DRAIN_WITHIN_S)
         self._background.append(asyncio.create_task(self._purge(spool), name="purge"))
         self._background.append(asyncio.create_task(self._forget_marks(spool), name="marks"))
+        self._follow_suppressions(spool)
         stack.push_async_callback(self._stop_background)
         intake = self._build_intake(spool, dispatcher)
         self._front_door = front_door = self._build_front_door(intake, security)
@@ -140,6 +148,17 @@ class Gateway:
         stack.callback(status.drain)
         self.smtp_ports = dict(front_door.ports)
         self._collect_maildrop(intake)
+
+    def _follow_suppressions(self, spool: SqlSpool) -> None:
+        """See changes of the suppression list, and have accounts told of them."""
+        sync = SubscriptionSync(
+            spool.suppressions, lambda: self._providers, self._clock, random.random
+        )
+        for coroutine, name in (
+            (self._suppressions.run(), "suppressions"),
+            (sync.run(), "subscriptions"),
+        ):
+            self._background.append(asyncio.create_task(coroutine, name=name))
 
     async def stop(self) -> None:
         """Take no more letters, end what is under way, write everything down, close."""
@@ -172,6 +191,7 @@ class Gateway:
         self.metrics.add_routes(route.name for route in settings.effective_routes())
         self._planner.reconfigure(settings.effective_routes(), self._capabilities())
         self._reporter.reconfigure(report_rules(settings))
+        self._suppressions.reconfigure(suppression_rules(settings))
         await self._dispatcher.reconfigure(
             self._providers, settings.retry.schedule(), timeouts(settings)
         )
@@ -214,6 +234,7 @@ class Gateway:
             emit=self._see,
             throttled=self._throttled,
             circuit=circuit_rules(settings),
+            suppressions=self._suppressions,
             limits=DispatcherLimits(
                 window=settings.delivery.window,
                 hand_off_octets=settings.delivery.hand_off_memory,
@@ -259,6 +280,7 @@ class Gateway:
             SessionCounts(self.metrics),
             limits=limit_rules(self._settings),
             security=security,
+            suppressions=self._suppressions,
         )
 
     def _see(self, event: Event) -> None:

@@ -15,6 +15,7 @@ from gateway.domain.health import CircuitRules
 from gateway.spool.batcher import OnCommit, OnHealth
 from gateway.spool.store import SqlSpool
 from gateway.spool.url import parse_spool_url
+from gateway.suppression import SuppressionRules
 from providers.contract.address import parse_address
 from providers.contract.provider import ProbeResult, Provider
 from providers.registry import PROVIDERS
@@ -57,6 +58,20 @@ async def probe_all(settings: Settings) -> dict[str, ProbeResult]:
     finally:
         await asyncio.gather(*(provider.aclose() for provider in providers.values()))
     return dict(zip(providers, results, strict=True))
+
+
+def accounts_in_step(settings: Settings) -> tuple[str, ...]:
+    """The providers that are told who is put on the suppression list, and who is taken off."""
+    return tuple(
+        name
+        for name, given in settings.providers.items()
+        if getattr(given, "sync_unsubscriptions", False)
+    )
+
+
+def suppression_rules(settings: Settings) -> SuppressionRules:
+    """Which reasons count, and how clients learn of it."""
+    return SuppressionRules(settings.suppression.reasons, settings.suppression.answer)
 
 
 def report_rules(settings: Settings) -> ReportRules:

@@ -39,6 +39,9 @@ app.command("trace")(letter.trace)
 app.command("explain")(explain.explain)
 app.command("erase")(erase.erase)
 app.add_typer(queue.app, name="queue")
+app.add_typer(
+    lazy_group("gateway.cli.suppress", "Addresses that are sent nothing."), name="suppress"
+)
 app.add_typer(lazy_group("gateway.cli.v1.commands", "The v1 API, every endpoint."), name="v1")
 app.add_typer(lazy_group("gateway.cli.v2.commands", "The v2 API, every method."), name="v2")
 

@@ -19,6 +19,7 @@ from gateway.domain.routing import (
     OnUncertain,
     Route,
     Schedule,
+    Suppression,
 )
 from providers.contract.address import InvalidAddress, parse_address
 from providers.settings import Duration, Size, StrictModel
@@ -94,6 +95,11 @@ class RouteSettings(StrictModel):
         description="Who keeps a letter with `X-Mailquay-Send-At` until its time; `provider`: the "
         "first that can, the gateway where none can.",
     )
+    suppression: Suppression = Field(
+        default=Suppression.OBEY,
+        description="`ignore`: its letters go to suppressed addresses too, as what a person has "
+        "just asked for must.",
+    )
     fidelity: Fidelity = Field(
         default=Fidelity.FAITHFUL, description="How much of a letter is guarded against loss."
     )
@@ -123,4 +129,5 @@ class RouteSettings(StrictModel):
             mode=self.mode,
             direct_timeout=self.direct_timeout,
             schedule=self.schedule,
+            suppression=self.suppression,
         )

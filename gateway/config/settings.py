@@ -24,6 +24,7 @@ from gateway.config.problems import told
 from gateway.config.routes import RouteSettings
 from gateway.config.smtp import SmtpSettings
 from gateway.config.spool import SpoolSettings
+from gateway.config.suppression import SuppressionSettings
 from gateway.domain.routing import Route
 from gateway.ingress.maildrop import LISTENER
 from providers.registry import PROVIDERS
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     duplicates: DuplicatesSettings = DuplicatesSettings()
     maildrop: MaildropSettings = MaildropSettings()
+    suppression: SuppressionSettings = SuppressionSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("hostname")

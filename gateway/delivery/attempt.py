@@ -26,7 +26,9 @@ from gateway.domain.events import Emit
 from gateway.domain.instructions import passed_options
 from gateway.domain.lifecycle import State
 from gateway.domain.retry import RetrySchedule
-from gateway.domain.routing import Plan
+from gateway.domain.routing import Plan, Suppression
+from gateway.domain.suppression import STATUS, told
+from gateway.domain.suppression import Suppression as SuppressedEntry
 from gateway.errors import SpoolError, UnknownQueueId
 from gateway.planner import Planner, parsed_message
 from gateway.spool.protocol import (
@@ -36,6 +38,7 @@ from gateway.spool.protocol import (
     QueuedRecipient,
     Spool,
 )
+from gateway.suppression import SuppressionList
 from providers.contract.clock import Clock
 from providers.contract.message import Message
 from providers.contract.options import SendOptions
@@ -66,6 +69,8 @@ CUT_SHORT = DeliveryOutcome(
 )
 
 _NONE_LOST: frozenset[int] = frozenset()
+_NONE_SUPPRESSED: Mapping[str, SuppressedEntry] = {}
+_NEVER_SENT = frozenset({State.FAILED, State.SUPPRESSED})
 
 
 @dataclass(slots=True)
@@ -85,6 +90,7 @@ class AttemptMaker:
         expect: Told who has a letter due next, and when.
         sure_for_s: Seconds after its record within which the lease under an attempt is surely ours.
         most_verdicts: How many clients may wait for a verdict at once.
+        suppressions: Who is sent nothing; `None`: there is no such list.
     """
 
     spool: Spool
@@ -98,6 +104,7 @@ class AttemptMaker:
     expect: Callable[[str, datetime], None]
     sure_for_s: float
     most_verdicts: InitVar[int]
+    suppressions: SuppressionList | None = None
     verdicts: Verdicts = field(init=False)
 
     def __post_init__(self, most_verdicts: int) -> None:
@@ -249,12 +256,18 @@ class AttemptMaker:
         # Of one letter's wishes only the time can differ: it is the recipient's route that says who
         # keeps the letter until then.
         waiting = self.verdicts.of(job.queue_id)
+        suspects = await self._suspects(job)
+        suppressed: list[Ending] = []
         ready: dict[datetime | None, tuple[SendOptions, list[QueuedRecipient]]] = {}
         redirected: list[Change] = []
         send_at = job.in_hand.letter.instructions.send_at
         for queued in job.recipients:
             plan = self._plan(job, message, queued)
             now = self.clock.now()
+            entry = suspects.get(queued.recipient.forward_path.folded) if suspects else None
+            if entry and not (plan and plan.route.suppression is Suppression.IGNORE):
+                suppressed.append(_suppressed(queued, entry))
+                continue
             instead = redirect(
                 queued.state, queued.provider, queued.excluded, plan, now, send_at=send_at
             )
@@ -276,7 +289,27 @@ class AttemptMaker:
                 waiting.leave_out((queued.recipient.key,))
         if redirected:
             await self.record(redirected)
+        if suppressed:
+            now = self.clock.now()
+            recipients = [ending.queued for ending in suppressed]
+            unmade = Attempt(job, recipients[0].provider, message, recipients, now)
+            await self._settle(unmade, suppressed, now)
         return ready.values()
+
+    async def _suspects(self, job: Job) -> Mapping[str, SuppressedEntry]:
+        """Those of a job's recipients that are on the suppression list, by folded address."""
+        suppressions = self.suppressions
+        if suppressions is None or suppressions.is_empty:
+            return _NONE_SUPPRESSED
+        paths = [queued.recipient.forward_path for queued in job.recipients]
+        suspects = [path for path in paths if suppressions.may_hold(path)]
+        while suspects:
+            try:
+                return await suppressions.of(suspects)
+            except SpoolError as error:
+                log.warning("suppressions_unknown", queue_id=job.queue_id, reason=error.reason)
+                await self.clock.sleep(_RECORD_AGAIN_S)
+        return _NONE_SUPPRESSED
 
     async def _start(self, attempt: Attempt) -> frozenset[int]:
         """
@@ -329,7 +362,7 @@ class AttemptMaker:
         called = endings
         if waiting is not None:
             # Whether failures are told in the session is known when all recipients are.
-            failed = [ending for ending in endings if ending.disposition.state is State.FAILED]
+            failed = [ending for ending in endings if ending.disposition.state in _NEVER_SENT]
             called = [ending for ending in endings if ending not in failed]
             waiting.owe(attempt, failed, ended_at)
         notice = self._notice(attempt, called, ended_at)
@@ -361,8 +394,10 @@ class AttemptMaker:
         ended_at: datetime,
     ) -> None:
         for ending in endings:
-            told = attempt.lost_event if ending.key in lost else attempt.event
-            self.emit(told(ending, ended_at))
+            if ending.key not in lost:
+                self.emit(attempt.event(ending, ended_at))
+            elif ending.suppressed is None:
+                self.emit(attempt.lost_event(ending, ended_at))
 
     async def _tell_owed(self, owed: Sequence[Owed]) -> None:
         """Tell senders of failures that were recorded while somebody waited for the verdict."""
@@ -439,6 +474,13 @@ class AttemptMaker:
     def _expect_all(self, letters: Sequence[NewLetter]) -> None:
         for letter in letters:
             self.expect(letter.providers[0], letter.arrival)
+
+
+def _suppressed(queued: QueuedRecipient, entry: SuppressedEntry) -> Ending:
+    """The end of a recipient that is sent nothing."""
+    outcome = DeliveryOutcome(Kind.REJECTED, Scope.RECIPIENT, STATUS, told(entry.reason))
+    following = Disposition(State.SUPPRESSED, None, queued.provider, queued.excluded, STATUS)
+    return Ending(queued, outcome, following, suppressed=entry.reason)
 
 
 def _completed(attempt: Attempt, report: DeliveryReport) -> DeliveryReport:

@@ -31,6 +31,7 @@ from gateway.domain.window import Priority
 from gateway.errors import SpoolError
 from gateway.planner import Planner
 from gateway.spool.protocol import Claimed, CutShort, QueuedMessage, QueuedRecipient, Spool
+from gateway.suppression import SuppressionList
 from providers.contract.clock import Clock
 from providers.contract.message import Message
 from providers.contract.provider import Pace, Provider
@@ -83,6 +84,7 @@ class Dispatcher:
         throttled: Told how many seconds a provider's next letter waited for the account's pace.
         circuit: When a provider is given no letters, and when again.
         limits: Bounds.
+        suppressions: Who is sent nothing.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Dispatcher:
         throttled: Callable[[str, float], None],
         circuit: CircuitRules,
         limits: DispatcherLimits,
+        suppressions: SuppressionList | None = None,
     ) -> None:
         self._spool = spool
         self._planner = planner
@@ -124,6 +127,7 @@ class Dispatcher:
             expect=self.expect,
             most_verdicts=limits.verdicts,
             sure_for_s=limits.renew_every_s,
+            suppressions=suppressions,
         )
         self._lanes = {name: self._lane(provider) for name, provider in providers.items()}
         self._feeders: dict[str, asyncio.Task[None]] = {}

@@ -12,8 +12,9 @@ from datetime import datetime
 
 from gateway.delivery.lane import Job
 from gateway.domain.disposition import Disposition
-from gateway.domain.events import AttemptEnded, AttemptLost
+from gateway.domain.events import AttemptEnded, AttemptLost, RecipientSuppressed
 from gateway.domain.lifecycle import State
+from gateway.domain.suppression import SuppressionReason
 from gateway.spool.protocol import (
     AttemptEnd,
     AttemptStart,
@@ -30,12 +31,17 @@ from providers.contract.outcome import DeliveryOutcome, DeliveryRequest
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt ended for one recipient, what follows, and what of the letter was lost."""
+    """
+    How an attempt ended for one recipient, what follows, and what of the letter was lost.
+
+    With `suppressed`, none was made, and the outcome is ours.
+    """
 
     queued: QueuedRecipient
     outcome: DeliveryOutcome
     disposition: Disposition
     losses: tuple[Shortfall, ...] = ()
+    suppressed: SuppressionReason | None = None
 
     @property
     def key(self) -> int:
@@ -99,21 +105,31 @@ class Attempt:
             note: A further line for the story.
             warned: Whether to warn of its delay was decided now.
         """
+        queued, suppressed = ending.queued, ending.suppressed is not None
         ended = AttemptEnd(self.provider, self.started_at, ended_at, ending.outcome)
-        notes = (*_ledger(self.provider, ending.losses), *((note,) if note else ()))
-        queued = ending.queued
+        first = (ending.outcome.diagnostic,) if suppressed else ()
+        notes = (*first, *_ledger(self.provider, ending.losses), *((note,) if note else ()))
         return change_of(
             self.letter.queue_id,
             queued,
             ending.disposition,
-            before=State.SENDING,
-            ended=ended,
+            before=queued.state if suppressed else State.SENDING,
+            ended=None if suppressed else ended,
+            diagnostic=ending.outcome.diagnostic,
             notes=notes,
             warned=warned or queued.warned,
         )
 
-    def event(self, ending: Ending, ended_at: datetime) -> AttemptEnded:
+    def event(self, ending: Ending, ended_at: datetime) -> AttemptEnded | RecipientSuppressed:
         """What to tell of one recipient once it is recorded."""
+        if ending.suppressed is not None:
+            return RecipientSuppressed(
+                at=ended_at,
+                queue_id=self.letter.queue_id,
+                forward_path=ending.queued.recipient.forward_path.addr_spec,
+                provider=self.provider,
+                reason=ending.suppressed,
+            )
         return AttemptEnded(
             queue_id=self.letter.queue_id,
             forward_path=ending.queued.recipient.forward_path.addr_spec,

@@ -15,6 +15,7 @@ from gateway.domain.health import CircuitState
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action, Result
 from gateway.domain.repair import Repair
+from gateway.domain.suppression import SuppressionReason
 from gateway.domain.tracking import Source
 from providers.contract.capabilities import Shortfall
 from providers.contract.outcome import DeliveryOutcome
@@ -93,6 +94,17 @@ class RecipientFailed:
     arrival: datetime
     status: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientSuppressed:
+    """Nothing was sent to a recipient: its address is on the suppression list."""
+
+    at: datetime
+    queue_id: str
+    forward_path: str
+    provider: str
+    reason: SuppressionReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +260,7 @@ Event = (
     | LetterRepeated
     | AttemptEnded
     | RecipientFailed
+    | RecipientSuppressed
     | AttemptLost
     | AttemptCutShort
     | BatchEnded

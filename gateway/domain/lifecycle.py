@@ -42,6 +42,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
             State.FAILED,
             State.REMOVED,
             State.HELD,
+            State.SUPPRESSED,
         }
     ),
     State.HELD: frozenset({State.WAITING, State.REMOVED}),

@@ -65,7 +65,7 @@ def action_for(
     if state is State.HANDED_OVER:
         told_by_us = Notify.SUCCESS in wanted and not outcome.notify_passed
         return Action.RELAYED if told_by_us else None
-    if state is State.FAILED:
+    if state in {State.FAILED, State.SUPPRESSED}:
         return Action.FAILED if Notify.FAILURE in wanted else None
     waits = disposition.due_at is None or disposition.due_at > now
     if state in _STILL_TRIED and overdue and waits and Notify.DELAY in wanted:

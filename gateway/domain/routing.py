@@ -49,6 +49,13 @@ class Mode(StrEnum):
     DIRECT = "direct"  # what a provider says of it, for a while
 
 
+class Suppression(StrEnum):
+    """Whether letters go to addresses that are on the suppression list."""
+
+    OBEY = "obey"
+    IGNORE = "ignore"  # what a person asked for a moment ago: a password, an order's receipt
+
+
 class Schedule(StrEnum):
     """Who keeps a letter that is to be sent later."""
 
@@ -145,6 +152,15 @@ class Condition:
         return self.has_attachments is None or self.has_attachments == facts.has_attachments
 
     @property
+    def asks_content(self) -> bool:
+        """Whether more than the envelope decides."""
+        return bool(self.header) or self.size_over is not None or self.has_attachments is not None
+
+    def may_hold(self, facts: RouteFacts) -> bool:
+        """Whether the route may apply, by what is known before the content."""
+        return replace(self, header=(), size_over=None, has_attachments=None).holds(facts)
+
+    @property
     def is_catch_all(self) -> bool:
         """Whether it holds for every letter."""
         return self == Condition()
@@ -167,6 +183,7 @@ class Route:
     mode: Mode = Mode.QUEUE
     direct_timeout: timedelta = timedelta(seconds=30)
     schedule: Schedule = Schedule.GATEWAY
+    suppression: Suppression = Suppression.OBEY
 
     def __post_init__(self) -> None:
         if not self.providers or len(set(self.providers)) != len(self.providers):

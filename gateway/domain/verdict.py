@@ -35,8 +35,8 @@ class Answer:
 
     @property
     def is_refused(self) -> bool:
-        """Whether it is given up for good."""
-        return self.state is State.FAILED
+        """Whether it is given up for good, or was never to be sent."""
+        return self.state in {State.FAILED, State.SUPPRESSED}
 
 
 def are_all_refused(answers: Sequence[Answer], recipients: int) -> bool:

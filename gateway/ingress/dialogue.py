@@ -40,6 +40,7 @@ class Dialogue:
             whatever that is (RFC 3030 2); `None` after any other line.
         credentials: What AUTH has come to: they are to be checked before anything else is answered;
             then `welcome` or `refuse_credentials` ends the exchange. `None` after any other line.
+        doubtful: The RCPT whose recipient is to be looked up; see `take_doubtful`.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class Dialogue:
         address: str,
         rules: FrontDoorRules | None = None,
         *,
+        listener: str = "",
         tls: bool = False,
     ) -> None:
         self._reception = reception
+        self._listener = listener
         self._rules = rules or reception.rules
         self._user: User | None = None
         self._is_welcome = False
@@ -65,6 +68,7 @@ class Dialogue:
         self._letters = 0
         self.chunk: commands.BdatCommand | None = None
         self.credentials: sasl.Credentials | None = None
+        self.doubtful: commands.RcptCommand | None = None
         self.client = Client(address, helo="", esmtp=False, tls=tls)
         self._needs_tls = policy.needs_tls(self._rules, self.client)
 
@@ -281,6 +285,25 @@ class Dialogue:
             self._rules, key
         ) or self._reception.limits.refuse_recipient(self.client):
             return refusal
+        suppressions = self._reception.suppressions
+        if suppressions is not None and suppressions.is_doubtful(
+            self._mail.reverse_path, forward_path, self._listener, self.client.user
+        ):
+            self.doubtful = rcpt
+            return replies.LOOKED_UP
+        return self.welcome_recipient(rcpt)
+
+    def take_doubtful(self) -> commands.RcptCommand:
+        """Give the RCPT away whose recipient is to be looked up; `welcome_recipient` may follow."""
+        rcpt, self.doubtful = self.doubtful, None
+        if rcpt is None:
+            raise RuntimeError("no recipient is doubtful")
+        return rcpt
+
+    def welcome_recipient(self, rcpt: commands.RcptCommand) -> Reply:
+        """Count a recipient to the letter under way."""
+        recipients, forward_path = self._recipients, rcpt.forward_path
+        key = len(recipients)
         recipients[forward_path] = Recipient(key, forward_path, rcpt.orcpt, rcpt.notify)
         self._smtputf8 = self._smtputf8 or forward_path.needs_smtputf8
         return replies.RCPT_OK

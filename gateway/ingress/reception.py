@@ -16,6 +16,7 @@ from gateway.ingress.limits import LimitRules, Limits
 from gateway.ingress.policy import FrontDoorRules
 from gateway.ingress.submission import Intake, Reply
 from gateway.ingress.tls import ServerTls
+from gateway.suppression import SuppressionList
 
 SLOW_AFTER_S = 10.0
 """Seconds without progress after which a letter gives way where memory is short."""
@@ -72,6 +73,7 @@ class Reception:
         limits: Shared by all sessions; without any, those of `LimitRules()`.
         credentials: Who may authenticate; `None` where no listener offers AUTH.
         tls: Contexts for handshakes to come, replaced at a reload.
+        suppressions: Who is refused at RCPT; `None`: nobody for being on a list.
 
     Attributes:
         held: Octets of content that the sessions hold; each tells its own by `hold`.
@@ -86,6 +88,7 @@ class Reception:
         limits: Limits | None = None,
         credentials: CredentialCheck | None = None,
         tls: ServerTls | None = None,
+        suppressions: SuppressionList | None = None,
     ) -> None:
         self.rules = rules
         self.intake = intake
@@ -93,6 +96,7 @@ class Reception:
         self.limits = limits or Limits(LimitRules(), time.monotonic)
         self.credentials = credentials
         self.tls = tls
+        self.suppressions = suppressions
         self.held = 0
         self._memory = rules.memory
         self._guests: set[Guest] = set()

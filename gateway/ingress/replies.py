@@ -67,6 +67,7 @@ class Reason(StrEnum):
     CANNOT_BE_CARRIED = "cannot_be_carried"
     BAD_INSTRUCTION = "bad_instruction"
     REFUSED = "refused"
+    SUPPRESSED = "suppressed"
 
     TOO_MANY_CONNECTIONS = "too_many_connections"
     TOO_MANY_CONNECTIONS_OF_ADDRESS = "too_many_connections_of_address"
@@ -143,6 +144,9 @@ BAD_REVERSE_PATH = Reply(553, "5.1.7", "The sender's address is malformed", Reas
 BAD_FORWARD_PATH = Reply(
     553, "5.1.3", "The recipient's address is malformed", Reason.BAD_FORWARD_PATH
 )
+SUPPRESSED = Reply(550, "5.7.1", "The recipient is on the suppression list here", Reason.SUPPRESSED)
+# Never said: whether the recipient may have letters is to be looked up first.
+LOOKED_UP = Reply(250, "2.1.5", "Ok", Reason.OK)
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors, closing", Reason.TOO_MANY_ERRORS)
 TOO_MANY_COMMANDS = Reply(
     421, "4.7.0", "Too many commands without a letter, closing", Reason.TOO_MANY_COMMANDS

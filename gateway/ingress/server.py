@@ -28,6 +28,7 @@ from gateway.ingress.session import Session
 from gateway.ingress.submission import Intake
 from gateway.ingress.tls import ServerTls
 from gateway.ingress.users import User
+from gateway.suppression import SuppressionList
 
 _BACKLOG = 1024  # connections that wait to be accepted; clients with one per letter come in bursts
 
@@ -86,6 +87,7 @@ class FrontDoor:
         *,
         limits: LimitRules | None = None,
         security: Security | None = None,
+        suppressions: SuppressionList | None = None,
     ) -> None:
         security = security or Security()
         sizes = (spec.rules.max_message_size for spec in listeners if spec.rules)
@@ -103,6 +105,7 @@ class FrontDoor:
                 else None
             ),
             tls=security.tls,
+            suppressions=suppressions,
         )
         self._servers: list[_Server] = []
         self._ports: dict[str, int] = {}

@@ -70,7 +70,13 @@ class Session(Connection):
     # What the event loop tells.
 
     def _begin(self) -> None:
-        self._dialogue = Dialogue(self._reception, self._address, self._rules, tls=self._secured)
+        self._dialogue = Dialogue(
+            self._reception,
+            self._address,
+            self._rules,
+            listener=self._listener,
+            tls=self._secured,
+        )
         self._say(replies.greeting(self._rules.hostname))
         self._handler_coroutine = self.loop.create_task(self._handle_client())
 
@@ -83,7 +89,8 @@ class Session(Connection):
         if self._lines.pending > _MOST_AHEAD and not self._reading_paused:
             self._reading_paused = True
             self._wire.pause_reading()
-        if self._between_commands and self._waiter is not None and not self._choked:
+        asleep = self._between_commands and self._waiter is not None
+        if asleep and not self._choked and self._dialogue.doubtful is None:
             self._answer_at_once()
         else:
             self._wake()
@@ -150,6 +157,9 @@ class Session(Connection):
                 self._begin_data()
                 self._send()
                 return
+            if reply is replies.LOOKED_UP:
+                self._wake()
+                return
             if not self._give(reply):
                 self._over = True
                 break
@@ -176,10 +186,12 @@ class Session(Connection):
 
     async def _answer(self, line: bytes | LineFault | None) -> Reply | None:
         """The reply to a line, after all that waits between the two; `None`: it was said."""
-        if line is None:
-            return await self._letter()
         dialogue = self._dialogue
+        if line is None:
+            return await (self._letter() if dialogue.doubtful is None else self._look_up())
         reply = dialogue.answer(line)
+        if reply is replies.LOOKED_UP:
+            return await self._look_up()
         if reply is replies.SEND_DATA:
             self._begin_data()
             return await self._letter()
@@ -196,13 +208,13 @@ class Session(Connection):
         return reply
 
     async def _next_line(self) -> bytes | LineFault | None:
-        """The next line from the client; `None` where the data of a letter comes instead."""
+        """The next line; `None` where the data of a letter comes instead, or a doubt is settled."""
         while True:
             if self._draining and not self._dialogue.within_letter:
                 self._farewell = replies.SHUTTING_DOWN
             if self._gone or self._over or self._farewell is not None:
                 raise Ended
-            if self._begun is not None:
+            if self._begun is not None or self._dialogue.doubtful is not None:
                 return None
             if len(self._out) >= _LARGEST_GROUP:
                 self._send()
@@ -250,6 +262,14 @@ class Session(Connection):
         return dialogue.refuse_credentials(
             replies.AUTH_SHUT_OUT if shut_out else replies.AUTH_FAILED
         )
+
+    async def _look_up(self) -> Reply:
+        """The reply to a RCPT whose recipient may be on the suppression list."""
+        rcpt, suppressions = self._dialogue.take_doubtful(), self._reception.suppressions
+        self._send()
+        if suppressions is not None and await suppressions.refuses(rcpt.forward_path):
+            return replies.SUPPRESSED
+        return self._dialogue.welcome_recipient(rcpt)
 
     def _begin_data(self) -> None:
         """Say 354: what follows is content."""

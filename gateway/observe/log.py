@@ -26,6 +26,7 @@ from gateway.domain.events import (
     LetterReceived,
     LetterRepeated,
     RecipientFailed,
+    RecipientSuppressed,
     SenderTold,
 )
 from gateway.domain.lifecycle import State
@@ -139,6 +140,13 @@ class EventLog:
                     delay=_seconds(event.arrival, event.at),
                     dsn=event.status,
                     reason=event.reason,
+                )
+            case RecipientSuppressed():
+                self._log.warning(
+                    "suppressed",
+                    queue_id=event.queue_id,
+                    to=event.forward_path,
+                    reason=event.reason.value,
                 )
             case AttemptLost():
                 self._log.error(

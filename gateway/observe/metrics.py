@@ -26,6 +26,7 @@ from gateway.domain.events import (
     LetterReceived,
     LetterRepeated,
     RecipientFailed,
+    RecipientSuppressed,
     SenderTold,
 )
 from gateway.domain.health import CircuitState
@@ -33,6 +34,7 @@ from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action, Result
 from gateway.domain.pauses import PauseKind
 from gateway.domain.repair import Repair
+from gateway.domain.suppression import SuppressionReason
 from gateway.spool.protocol import SpoolStats
 from providers.contract.capabilities import Part
 from providers.contract.outcome import Kind
@@ -169,6 +171,13 @@ class Metrics:
         self.failed = self._counter(
             "recipients_failed", "Recipients given up, by last provider.", ("provider",)
         )
+        self.suppressed = self._counter(
+            "suppressed",
+            "Recipients that were sent nothing: the address is on the suppression list.",
+            ("reason",),
+        )
+        for reason in SuppressionReason:
+            self.suppressed.labels(reason.value)
         self.uncertain = self._counter(
             "uncertain",
             "Attempts whose answer was lost: the provider may have accepted.",
@@ -246,8 +255,8 @@ class Metrics:
                 self.duplicates.labels(event.listener).inc(event.recipients)
             case AttemptEnded():
                 self._see_attempt(event)
-            case RecipientFailed():
-                self.failed.labels(event.provider).inc()
+            case RecipientFailed() | RecipientSuppressed():
+                self._see_unsent(event)
             case AttemptLost():
                 self.attempts.labels(event.provider, event.outcome.kind.value).inc()
             case AttemptCutShort():
@@ -261,6 +270,12 @@ class Metrics:
                 self.corrupt.inc()
             case CircuitChanged():
                 self.circuit.labels(event.provider).set(_CIRCUIT[event.state])
+
+    def _see_unsent(self, event: RecipientFailed | RecipientSuppressed) -> None:
+        if isinstance(event, RecipientSuppressed):
+            self.suppressed.labels(event.reason.value).inc()
+        else:
+            self.failed.labels(event.provider).inc()
 
     def _see_attempt(self, event: AttemptEnded) -> None:
         provider, outcome = event.provider, event.outcome

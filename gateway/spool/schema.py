@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION = "0008"
+VERSION = "0009"
 """The newest migration: what a store must be at to be used by this program."""
 
 VERSION_TABLE = "spool_version"
@@ -226,6 +226,41 @@ inquiry = Table(
 )
 """Ids that providers are asked about. One row for all letters that share an id."""
 
+suppression = Table(
+    "suppression",
+    metadata,
+    Column("address", Text, primary_key=True),  # folded
+    Column("reason", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("turn", BigInteger, nullable=False),  # in the order of commits
+    sqlite_with_rowid=False,
+)
+"""Addresses that are sent nothing."""
+
+subscription_call = Table(
+    "subscription_call",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("subscribed", Integer, nullable=False),  # 0: mailings are to be kept from it
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("said", Text, nullable=False),  # why it could not be told the last time
+    sqlite_with_rowid=False,
+)
+"""Accounts that are to be told of a change of the list; gone once they are."""
+
+turn = Table(
+    "turn",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How far those have come who follow what the spool keeps, and the list of suppressed addresses."""
+
 ACCEPTED = "accepted"
 
 # Literals: with bound parameters no planner can prove that a partial index applies.
@@ -250,6 +285,7 @@ Index(
     postgresql_where=HAS_PROVIDER_ID,
 )
 Index("note_message", note.c.message_id)
+Index("suppression_turn", suppression.c.turn)
 Index("mark_message", mark.c.message_id)
 Index("tracking_event_message", tracking_event.c.message_id)
 Index("stray_event_provider_message_id", stray_event.c.provider_message_id)

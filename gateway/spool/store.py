@@ -62,6 +62,7 @@ from gateway.spool.rows import Values, number_of
 from gateway.spool.schema import ACCEPTED
 from gateway.spool.sqlite import SqliteEngine
 from gateway.spool.statements import Statements
+from gateway.spool.suppressions import SqlSuppressions
 from gateway.spool.tracking_records import TrackingRecords
 from gateway.spool.transaction import Transaction, Writer
 from gateway.spool.url import parse_spool_url
@@ -121,6 +122,11 @@ class SqlSpool:
             on_health=self._tell_health,
         )
         self.tracking = TrackingRecords(self._batcher, self._read)
+
+    @property
+    def suppressions(self) -> SqlSuppressions:
+        """Addresses that are sent nothing."""
+        return SqlSuppressions(self._batcher.submit, self._read)
 
     @classmethod
     async def open(

@@ -7,6 +7,7 @@ became of each is asked for afterwards.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -33,8 +34,20 @@ from providers.form_v2.results import apart, not_reported
 from providers.form_v2.settings import FormV2Settings, capabilities_from
 from providers.form_v2.sharing import Sharing
 from providers.form_v2.tracking import mailing_id
-from providers.form_v2.wire.answers import read_batch_taken, read_email_sent, read_list_sent
-from providers.form_v2.wire.forms import Form, build_send_by_list, build_send_email, folded
+from providers.form_v2.wire.answers import (
+    read_batch_taken,
+    read_done,
+    read_email_sent,
+    read_list_sent,
+)
+from providers.form_v2.wire.forms import (
+    Form,
+    build_send_by_list,
+    build_send_email,
+    build_subscribe,
+    build_unsubscribe,
+    folded,
+)
 from providers.form_v2.wire.values import Sending
 from providers.form_v2.zone import zone_from
 from providers.http.composition import Composition, Submission, prepare
@@ -45,7 +58,7 @@ from providers.pacing import TokenBucket
 
 
 class FormV2:
-    """`BulkProvider` and `StatusSource` for the v2 formData API."""
+    """`BulkProvider`, `StatusSource` and `SubscriptionKeeper` for the v2 formData API."""
 
     kind = "form_v2"
 
@@ -118,6 +131,26 @@ class FormV2:
         return await self._inquiry.statuses(
             provider_message_ids, deadline=deadline, place=self._own_place
         )
+
+    @property
+    def keeps_in_step(self) -> bool:
+        """Whether the account is told of the suppression list; see `SubscriptionKeeper`."""
+        return self._settings.sync_unsubscriptions
+
+    async def set_subscription(
+        self, address: str, *, subscribed: bool, deadline: float
+    ) -> DeliveryOutcome:
+        """Keep all mailings from an address, or lift that (C.8, C.9); see `SubscriptionKeeper`."""
+        try:
+            async with asyncio.timeout(deadline - self._clock.monotonic()):
+                await self._own_place()
+        except TimeoutError:
+            return DeliveryOutcome(
+                Kind.DEFERRED, Scope.PROVIDER, "4.3.2", "no place in the account's pace in time"
+            )
+        form = build_subscribe(address) if subscribed else build_unsubscribe(address)
+        found = await self._client.ask(form, read_done, deadline=deadline)
+        return found if isinstance(found, DeliveryOutcome) else accepted()
 
     async def probe(self) -> ProbeResult:
         """Ask for the templates, which sends nothing (C.10)."""

@@ -36,6 +36,11 @@ class FormV2Settings(ProviderSettings):
     track_click: bool | None = Field(
         default=None, description="Whether clicks are tracked; without it the service does."
     )
+    sync_unsubscriptions: bool = Field(
+        default=False,
+        description="Tell the account who is on the suppression list by hand or for a complaint, "
+        "and who is taken off it (unsubscribeEmail, subscribeEmail).",
+    )
     timezone: Annotated[str, AfterValidator(_checked_zone)] = Field(
         default="Europe/Minsk",
         description="In which the account reads times of sending: a name, UTC, or as +03:00.",

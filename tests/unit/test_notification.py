@@ -83,7 +83,13 @@ def test_no_warning_while_the_next_provider_gets_it_at_once(
     assert (action is Action.DELAYED) is told
 
 
-@pytest.mark.parametrize("state", [State.HELD, State.REMOVED, State.SENDING, State.SUPPRESSED])
+def test_who_is_sent_nothing_is_a_failure_to_the_sender() -> None:
+    """The suppression list: told like any recipient that gets no letter, where NOTIFY lets us."""
+    assert asked(None, REFUSED, State.SUPPRESSED) is Action.FAILED
+    assert asked("DELAY", REFUSED, State.SUPPRESSED) is None
+
+
+@pytest.mark.parametrize("state", [State.HELD, State.REMOVED, State.SENDING])
 def test_what_a_person_did_is_not_reported(state: State) -> None:
     """Held and removed letters are an operator's doing, who may tell the sender himself."""
     assert asked("SUCCESS,FAILURE,DELAY", PUT_OFF, state, due_at=LATER, overdue=True) is None

@@ -8,7 +8,7 @@ is still that text, and never markup.
 from __future__ import annotations
 
 import base64
-import quopri
+import binascii
 import re
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -254,7 +254,7 @@ def test_transfer_encodings_come_back(content: bytes, width: int) -> None:
     wrapped = b"\r\n".join(digits[at : at + width] for at in range(0, len(digits), width))
     head = b"Content-Type: image/png\r\nContent-Transfer-Encoding: "
     assert parse_letter(head + b"base64\r\n\r\n" + wrapped).attachments[0].content == content
-    quoted = quopri.encodestring(content, quotetabs=True)
+    quoted = binascii.b2a_qp(content, quotetabs=True, istext=False)
     soft = head + b"quoted-printable\r\n\r\n" + quoted
     assert parse_letter(soft).attachments[0].content == content
 

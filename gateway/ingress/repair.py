@@ -16,7 +16,7 @@ from datetime import datetime
 from gateway.domain.repair import Repair
 from gateway.ingress.repair_fields import Context, Fields, mend_fields
 from providers.contract.envelope import Envelope
-from providers.mime.header import fields
+from providers.mime.header import fields, whole_header
 from providers.mime.rewrite import has_long_line, rewrite
 
 # RFC 5322 2.2, with the blanks before the colon of 4.5. A name is no longer than a line may be, so
@@ -68,9 +68,13 @@ def mend(
     """
     repairs: dict[Repair, None] = {}
     content = _with_header(content, repairs)
-    found, body = fields(content, 0, len(content))
+    body: int | None
+    if whole := whole_header(content):
+        found, body = whole
+    else:
+        found, body = fields(content, 0, len(content))
     end = len(content) if body is None else body
-    if body is not None and found and content[body - 4 : body] != b"\r\n\r\n":
+    if body is not None and found and not content.startswith(b"\r\n\r\n", body - 4):
         repairs[Repair.HEADER_END] = None
         content = content[:body] + b"\r\n" + content[body:]
         end += 2
@@ -81,16 +85,16 @@ def mend(
         content = b"".join((header.changed, b"\r\n" if body is not None else b"", content[end:]))
     if _needs_rewriting(content, header):
         rewritten = rewrite(b"".join((*header.added, content)), utf8=envelope.smtputf8)
-        header.added.clear()
-        content = rewritten.content
-        for repair, was_done in (
-            (Repair.LONG_LINE, rewritten.long_lines),
-            (Repair.LONG_HEADER_LINE, rewritten.long_header_lines),
-            (Repair.NUL, rewritten.nuls),
-            (Repair.EIGHT_BIT_HEADER, rewritten.eight_bit_fields),
-        ):
-            if was_done:
-                repairs[repair] = None
+        done = {
+            Repair.LONG_LINE: rewritten.long_lines,
+            Repair.LONG_HEADER_LINE: rewritten.long_header_lines,
+            Repair.NUL: rewritten.nuls,
+            Repair.EIGHT_BIT_HEADER: rewritten.eight_bit_fields,
+        }
+        if any(done.values()):  # else the scan was more careful than it had to be
+            header.added.clear()
+            content = rewritten.content
+            repairs.update((repair, None) for repair, was_done in done.items() if was_done)
     return Mended(b"".join(header.added), content, message_id, tuple(repairs))
 
 

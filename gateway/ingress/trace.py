@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from gateway.domain.repair import Repair
 from gateway.ingress.repair import mend
@@ -61,18 +62,23 @@ def received_field(submission: Submission, *, queue_id: str, hostname: str, now:
     The recipient is told only where there is one: with more, it would show who was in Bcc.
     """
     client, envelope = submission.client, submission.envelope
-    name = _NOT_IN_NAME.sub("?", client.helo[:255]) or "unknown"
-    literal = f"IPv6:{client.address}" if ":" in client.address else client.address
-    address = f" ([{literal}])" if literal else ""
     with_ = _transmission(client, smtputf8=envelope.smtputf8)
     recipient = envelope.recipients[0].forward_path.addr_spec
     told = len(envelope.recipients) == 1 and recipient.isascii()
     for_ = f"\r\n\tfor <{recipient}>" if told else ""
     return (
-        f"Received: from {name}{address}\r\n"
+        f"Received: from {_from(client.helo, client.address)}\r\n"
         f"\tby {hostname} (Mailquay) with {with_} id {queue_id}{for_};\r\n"
         f"\t{date_time(now)}\r\n"
     ).encode()
+
+
+@lru_cache(maxsize=256)
+def _from(helo: str, address: str) -> str:
+    """Who it came from; a client says the same all day."""
+    name = _NOT_IN_NAME.sub("?", helo[:255]) or "unknown"
+    literal = f"IPv6:{address}" if ":" in address else address
+    return f"{name} ([{literal}])" if literal else name
 
 
 def _transmission(client: Client, *, smtputf8: bool) -> str:

@@ -17,6 +17,7 @@ from providers.mime.transfer import from_base64
 
 # RFC 5322 2.2: printable ASCII but the colon; blanks before the colon are its obsolete syntax.
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
+_FIELDS = re.compile(b"^" + _FIELD.pattern, re.MULTILINE)
 # What mbox files and some pipes put before the first field.
 _FROM_LINE = re.compile(rb">?From [^\n]*+\n")
 _LINE_END = re.compile(rb"\r?\n")
@@ -87,6 +88,23 @@ def fields(content: bytes, start: int, end: int) -> tuple[list[tuple[bytes, byte
         return found, None
     empty_line = _LINE_END.match(content, at, end)
     return found, empty_line.end() if empty_line else at
+
+
+def whole_header(content: bytes) -> tuple[list[tuple[bytes, bytes]], int] | None:
+    """
+    The header fields of a letter of which nothing is wrong, faster than `fields`.
+
+    Returns:
+        The same fields, and the offset of the body behind the empty line. `None` when the letter
+        has CR or LF alone, no empty line, or a line in its header that is no field.
+    """
+    end = content.find(b"\r\n\r\n") + 2
+    if end < 2:
+        return None
+    found = _FIELDS.findall(content, 0, end)
+    count = content.count
+    folds = count(b"\n ", 0, end) + count(b"\n\t", 0, end)
+    return (found, end + 2) if len(found) == count(b"\n", 0, end) - folds else None
 
 
 def unfolded(raw: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from providers.mime import decode_field, find_field, header_block, parse_letter
-from providers.mime.header import fields
+from providers.mime.header import fields, whole_header
 
 LETTER = (
     b"Received: from a.example.com\r\n\tby b.example.com\r\n"
@@ -139,3 +139,32 @@ def test_decode_field_makes_one_line_of_anything(raw: bytes, text: str) -> None:
 def test_decode_field_takes_text_too(value: str, text: str) -> None:
     """Text from the standard library, surrogates and all, is taken as octets are."""
     assert decode_field(value) == text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"A: b\r\nC: d\r\n\r\nbody: x\r\n\r\n",
+        b"A: b\r\n\tfolded: too\r\n more\r\nC :d\r\n\r\n",
+    ],
+)
+def test_whole_header_is_what_fields_finds(content: bytes) -> None:
+    """The fast way and the patient one agree on every letter of which nothing is wrong."""
+    assert whole_header(content) == fields(content, 0, len(content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\r\nA: b\r\n\r\n",
+        b"A: b\r\n",
+        b"A: b\r\nno field\r\n\r\n",
+        b"A: b\r\nwords before: a colon\r\n\r\n",
+        b" folded: first\r\n\r\n",
+        b"From a@b Sun\r\nA: b\r\n\r\n",
+    ],
+)
+def test_header_that_needs_patience(content: bytes) -> None:
+    """A line that is no field is never taken for one, wherever its colon stands."""
+    assert whole_header(content) is None

@@ -7,7 +7,7 @@ without any of it running. Met by `cli` alone.
 """
 
 from gateway.app.explaining import Explanation, envelope_from, explain
-from gateway.app.front_door import load_security
+from gateway.app.front_door import front_door_gaps, load_security
 from gateway.app.gateway import Gateway
 from gateway.app.parts import accounts_in_step, build_providers, open_spool, probe_all, report_gaps
 from gateway.app.running import run_until_stopped
@@ -19,6 +19,7 @@ __all__ = [
     "build_providers",
     "envelope_from",
     "explain",
+    "front_door_gaps",
     "load_security",
     "open_spool",
     "probe_all",

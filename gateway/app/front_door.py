@@ -4,17 +4,21 @@ From settings to the front door: its rules, listeners, limits, and whom and what
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from gateway.config import Settings
-from gateway.config.smtp import ListenerSettings, networks_from
+from gateway.config.smtp import ListenerSettings, is_loopback, networks_from
 from gateway.errors import ConfigError
 from gateway.ingress.limits import LimitRules
-from gateway.ingress.policy import FrontDoorRules
+from gateway.ingress.policy import LOOPBACK, Auth, FrontDoorRules, Tls, is_in
 from gateway.ingress.server import ListenerSpec, Security
 from gateway.ingress.tls import BadCertificate, ServerTls, load_tls
 from gateway.ingress.users import BadUsersFile, User, parse_users
+
+_SOON = timedelta(days=14)
 
 
 def front_door_rules(settings: Settings) -> FrontDoorRules:
@@ -103,6 +107,25 @@ def load_security(settings: Settings) -> Security:
     if problems:
         raise ConfigError(tuple(problems))
     return Security(users, tls)
+
+
+def front_door_gaps(settings: Settings, security: Security, now: datetime) -> Iterator[str]:
+    """What an operator may not have meant, a line for each thing to look at."""
+    if security.tls is not None and security.tls.expires_at - now < _SOON:
+        when = f"{security.tls.expires_at:%Y-%m-%d %H:%M} UTC"
+        word = "expired" if security.tls.expires_at <= now else "expires"
+        yield f"smtp.certificate: {settings.smtp.certificate} {word} {when}"
+    for listener, spec in zip(settings.smtp.listeners, listener_specs(settings), strict=True):
+        rules = spec.rules
+        if rules is None or listener.socket is not None or is_loopback(listener.host):
+            continue
+        where = f"smtp.listeners.{listener.name}"
+        if rules.auth is not Auth.OFF and rules.auth_without_tls and rules.tls is not Tls.IMPLICIT:
+            yield f"{where}: takes passwords in the clear from other machines"
+        if rules.auth is Auth.OFF and all(
+            is_in(str(network.network_address), LOOPBACK) for network in rules.networks
+        ):
+            yield f"{where}: listens to other machines, and none of them may relay; see networks"
 
 
 def _users(path: Path) -> dict[str, User]:

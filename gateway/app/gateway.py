@@ -13,6 +13,7 @@ import random
 import structlog
 
 from gateway.app.front_door import (
+    front_door_gaps,
     front_door_rules,
     limit_rules,
     listener_specs,
@@ -140,7 +141,7 @@ class Gateway:
         stack.push_async_callback(self._stop_background)
         intake = self._build_intake(spool, dispatcher)
         self._front_door = front_door = self._build_front_door(intake, security)
-        self.metrics.set_certificate(security.tls.expires_at if security.tls else None)
+        self._tell_of(security)
         await front_door.start()
         stack.push_async_callback(front_door.stop)
         stack.push_async_callback(front_door.drain, _DRAIN_WITHIN_S)
@@ -196,7 +197,7 @@ class Gateway:
             self._providers, settings.retry.schedule(), timeouts(settings)
         )
         await self._front_door.secure(security)
-        self.metrics.set_certificate(security.tls.expires_at if security.tls else None)
+        self._tell_of(security)
         restart = _in_need_of_restart(before, settings)
         log.info("reloaded", providers=list(self._providers), kept=list(kept))
         self._warn_of_report_gaps()
@@ -208,6 +209,12 @@ class Gateway:
 
     def _capabilities(self) -> dict[str, ProviderCapabilities]:
         return {name: provider.capabilities for name, provider in self._providers.items()}
+
+    def _tell_of(self, security: Security) -> None:
+        """Show until when the certificate holds, and what else is to be looked at."""
+        self.metrics.set_certificate(security.tls.expires_at if security.tls else None)
+        for gap in front_door_gaps(self._settings, security, self._clock.now()):
+            log.warning("front_door_gap", reason=gap)
 
     def _warn_of_report_gaps(self) -> None:
         for gap in report_gaps(self._settings, self._providers):

@@ -31,12 +31,21 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Validate the configuration; show listeners, providers, routes and effective values."""
-    from gateway.app import build_providers, load_security, probe_all, report_gaps
+    from gateway.app import (
+        build_providers,
+        front_door_gaps,
+        load_security,
+        probe_all,
+        report_gaps,
+    )
+    from gateway.clock import SystemClock
     from gateway.config import load
 
     settings = load(config)
-    load_security(settings)
-    warnings = report_gaps(settings, build_providers(settings))
+    warnings = (
+        *front_door_gaps(settings, load_security(settings), SystemClock().now()),
+        *report_gaps(settings, build_providers(settings)),
+    )
     probes = asyncio.run(probe_all(settings)) if online else {}
     if as_json:
         print_json(

@@ -30,6 +30,7 @@ from gateway.app.parts import (
     timeouts,
 )
 from gateway.app.sessions import SessionCounts
+from gateway.app.tracking import Tracking, forget_old
 from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
@@ -50,6 +51,7 @@ from gateway.spool.repeats import MOST_MARKS
 from gateway.spool.store import SqlSpool
 from gateway.suppression import SuppressionList
 from gateway.web.server import WebServer, build_app
+from gateway.web.webhooks import webhook_routes
 from providers.contract.capabilities import ProviderCapabilities
 from providers.contract.provider import Provider
 
@@ -73,6 +75,7 @@ class Gateway:
         self._clock = SystemClock()
         self._events = EventLog()
         self._background: list[asyncio.Task[None]] = []
+        self._tracking: Tracking | None = None
         self._stack = contextlib.AsyncExitStack()
         self.metrics = Metrics(
             providers={name: given.kind for name, given in settings.providers.items()},
@@ -117,8 +120,13 @@ class Gateway:
             stuck_after=settings.delivery.stuck_after,
             folder=spool_folder(settings),
         )
+        self._tracking = tracking = Tracking(
+            settings, spool, self._providers, self._clock, self._see
+        )
         web = WebServer(
-            build_app(self.metrics, status), host=settings.http.host, port=settings.http.port
+            build_app(self.metrics, status, webhook_routes(tracking.desk)),
+            host=settings.http.host,
+            port=settings.http.port,
         )
         await web.start()
         stack.push_async_callback(web.stop)
@@ -139,6 +147,8 @@ class Gateway:
         self._background.append(asyncio.create_task(self._forget_marks(spool), name="marks"))
         self._follow_suppressions(spool)
         stack.push_async_callback(self._stop_background)
+        tracking.start()
+        stack.push_async_callback(tracking.stop)
         intake = self._build_intake(spool, dispatcher)
         self._front_door = front_door = self._build_front_door(intake, security)
         self._tell_of(security)
@@ -196,6 +206,8 @@ class Gateway:
         await self._dispatcher.reconfigure(
             self._providers, settings.retry.schedule(), timeouts(settings)
         )
+        if self._tracking is not None:
+            await self._tracking.reconfigure(settings, self._providers)
         await self._front_door.secure(security)
         self._tell_of(security)
         restart = _in_need_of_restart(before, settings)
@@ -293,6 +305,8 @@ class Gateway:
     def _see(self, event: Event) -> None:
         self.metrics.see(event)
         self._events.see(event)
+        if self._tracking is not None:
+            self._tracking.see(event)
 
     def _throttled(self, provider: str, seconds: float) -> None:
         self.metrics.throttled_seconds.labels(provider).inc(seconds)
@@ -301,6 +315,7 @@ class Gateway:
         while True:
             try:
                 forgotten = await spool.purge(self._clock.now() - self._settings.spool.retention)
+                await forget_old(self._settings, spool, self._clock)
                 log.debug("purged", letters=forgotten)
             except SpoolError as error:
                 log.warning("not_purged", reason=error.reason)

@@ -25,6 +25,7 @@ from gateway.config.routes import RouteSettings
 from gateway.config.smtp import SmtpSettings
 from gateway.config.spool import SpoolSettings
 from gateway.config.suppression import SuppressionSettings
+from gateway.config.tracking import TrackingSettings
 from gateway.domain.routing import Route
 from gateway.ingress.maildrop import LISTENER
 from providers.registry import PROVIDERS
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     bounces: BouncesSettings = BouncesSettings()
     delivery: DeliverySettings = DeliverySettings()
     duplicates: DuplicatesSettings = DuplicatesSettings()
+    tracking: TrackingSettings = TrackingSettings()
     maildrop: MaildropSettings = MaildropSettings()
     suppression: SuppressionSettings = SuppressionSettings()
     log: LogSettings = LogSettings()
@@ -98,6 +100,18 @@ class Settings(BaseSettings):
             for listener in route.when.listener:
                 if listener not in listeners:
                     raise ValueError(f"routes.{route.name}: no listener is called {listener}")
+        return self
+
+    @model_validator(mode="after")
+    def _trackers_are_there(self) -> Self:
+        for name, given in self.providers.items():
+            tracked_by = getattr(given, "tracked_by", None)
+            other = self.providers.get(tracked_by) if tracked_by is not None else None
+            if tracked_by is not None and (other is None or other.kind != "rest_v1"):
+                raise ValueError(
+                    f"providers.{name}.tracked_by: no provider of kind rest_v1 is called "
+                    f"{tracked_by}"
+                )
         return self
 
     @classmethod

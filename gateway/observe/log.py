@@ -25,13 +25,19 @@ from gateway.domain.events import (
     LetterCorrupt,
     LetterReceived,
     LetterRepeated,
+    LetterTracked,
     RecipientFailed,
     RecipientSuppressed,
     SenderTold,
+    StatusAsked,
+    WebhookCalled,
+    WebhookRegistered,
+    WebhookResult,
 )
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Result
 from providers.contract.outcome import Kind
+from providers.contract.tracking import EventType
 
 # Libraries that log what their users say line by line, or that tell what our own lines tell.
 _QUIET = (
@@ -96,6 +102,11 @@ def _as_json(line: Any, **_: Any) -> str:  # noqa: ANN401 - structlog's interfac
 
 # Nobody is to be told; that a recipient failed is a line of its own.
 _RIGHTLY_SILENT = frozenset({Result.NULL_REVERSE_PATH, Result.AUTOMATIC})
+
+
+_BAD_NEWS = frozenset(
+    {EventType.BOUNCED, EventType.COMPLAINED, EventType.FAILED, EventType.REJECTED}
+)
 
 
 class EventLog:
@@ -174,13 +185,59 @@ class EventLog:
             case LetterCorrupt():
                 self._log.error("corrupt", queue_id=event.queue_id, reason=event.reason)
             case CircuitChanged():
-                write = self._log.info if not event.reason else self._log.warning
-                write(
-                    "circuit",
-                    provider=event.provider,
-                    state=event.state.value,
-                    reason=event.reason,
+                self._circuit(event)
+            case LetterTracked() | WebhookCalled() | StatusAsked() | WebhookRegistered():
+                self._told(event)
+
+    def _told(self, event: LetterTracked | WebhookCalled | StatusAsked | WebhookRegistered) -> None:
+        match event:
+            case LetterTracked():
+                self._tracked(event)
+            case WebhookCalled():
+                self._webhook(event)
+            case StatusAsked():
+                self._log.debug(
+                    "asked", provider=event.provider, asked=event.asked, answered=event.answered
                 )
+            case WebhookRegistered():
+                write = self._log.warning if event.reason else self._log.info
+                said = {"reason": event.reason} if event.reason else {}
+                write(
+                    "webhook_not_registered" if event.reason else "webhook_registered",
+                    provider=event.provider,
+                    **said,
+                )
+
+    def _tracked(self, event: LetterTracked) -> None:
+        happening = event.event
+        fields: dict[str, object] = {
+            "queue_id": event.queue_id,
+            "to": happening.recipient or event.forward_path,
+            "provider": event.provider,
+            "tracked": happening.event_type.value,
+            "happened_at": happening.timestamp.isoformat(timespec="seconds"),
+            "source": event.source.value,
+            "provider_message_id": happening.provider_message_id,
+        }
+        if happening.reject_reason is not None:
+            fields["reason"] = happening.reject_reason.value
+        if happening.mta_response:
+            fields["mta_response"] = happening.mta_response
+        write = self._log.warning if happening.event_type in _BAD_NEWS else self._log.info
+        write("tracked", **fields)
+
+    def _webhook(self, event: WebhookCalled) -> None:
+        if event.result is WebhookResult.ACCEPTED:
+            self._log.debug("webhook", provider=event.provider, events=event.events)
+        elif event.result is WebhookResult.FORGED:
+            # Anybody can call: a line that cannot be turned off would be theirs to fill a disk.
+            self._log.debug("webhook_refused", provider=event.provider, reason=event.result.value)
+        else:
+            self._log.warning("webhook_refused", provider=event.provider, reason=event.result.value)
+
+    def _circuit(self, event: CircuitChanged) -> None:
+        write = self._log.info if not event.reason else self._log.warning
+        write("circuit", provider=event.provider, state=event.state.value, reason=event.reason)
 
     def _sender_told(self, event: SenderTold) -> None:
         fields: dict[str, object] = {

@@ -25,9 +25,14 @@ from gateway.domain.events import (
     LetterCorrupt,
     LetterReceived,
     LetterRepeated,
+    LetterTracked,
     RecipientFailed,
     RecipientSuppressed,
     SenderTold,
+    StatusAsked,
+    WebhookCalled,
+    WebhookRegistered,
+    WebhookResult,
 )
 from gateway.domain.health import CircuitState
 from gateway.domain.lifecycle import State
@@ -38,10 +43,12 @@ from gateway.domain.suppression import SuppressionReason
 from gateway.spool.protocol import SpoolStats
 from providers.contract.capabilities import Part
 from providers.contract.outcome import Kind
+from providers.contract.tracking import EventType
 
 _PREFIX = "mailquay"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _DELAYS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86400)
+_DELIVERIES = (1, 2.5, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 14400, 43200, 86400, 259200)
 _SIZES = (1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20)
 _LETTERS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 _BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -73,6 +80,7 @@ class Metrics:
         self._front_door(tuple(listeners), tuple(reply_reasons))
         self._spool()
         self._delivery()
+        self._tracking()
         self.add_providers(providers)
 
     def _front_door(self, listeners: tuple[str, ...], reasons: tuple[str, ...]) -> None:
@@ -212,6 +220,40 @@ class Metrics:
         self.build_info = self._gauge("build_info", "The running version.", ("version",))
         self.build_info.labels(version("mailquay")).set(1)
 
+    def _tracking(self) -> None:
+        self.events = self._counter(
+            "events",
+            "What providers told of letters after the hand-over, each thing that happened once.",
+            ("provider", "event"),
+        )
+        self.delivery_seconds = self._histogram(
+            "delivery_seconds",
+            "Time from a letter's acceptance by the provider to its delivery; where only a status "
+            "told of it, to the question.",
+            _DELIVERIES,
+            ("provider",),
+        )
+        self.webhook_calls = self._counter(
+            "webhook_calls",
+            "Calls of providers, by what became of them; provider is empty for names we do not "
+            "know.",
+            ("provider", "result"),
+        )
+        self.webhook_registered = self._gauge(
+            "webhook_registered",
+            "1 where the provider calls us, 0 where registering failed; only for those that are "
+            "registered at http.public_url.",
+            ("provider",),
+        )
+        self.statuses_asked = self._counter(
+            "statuses_asked", "Ids that providers were asked about.", ("provider",)
+        )
+        self.statuses_answered = self._counter(
+            "statuses_answered", "Ids that providers answered about.", ("provider",)
+        )
+        for result in WebhookResult:
+            self.webhook_calls.labels("", result.value)
+
     def add_providers(self, providers: Mapping[str, str]) -> None:
         """Show all series of these providers, kind by name, from now on."""
         self._providers |= set(providers)
@@ -222,6 +264,10 @@ class Metrics:
                 self.attempts.labels(provider, outcome.value)
             for part in Part:
                 self.losses.labels(provider, part.value)
+            for happening in EventType:
+                self.events.labels(provider, happening.value)
+            for result in WebhookResult:
+                self.webhook_calls.labels(provider, result.value)
             for metric in (
                 self.oldest_due,
                 self.attempt_seconds,
@@ -231,6 +277,9 @@ class Metrics:
                 self.uncertain,
                 self.throttled_seconds,
                 self.circuit,
+                self.delivery_seconds,
+                self.statuses_asked,
+                self.statuses_answered,
             ):
                 metric.labels(provider)
 
@@ -247,10 +296,7 @@ class Metrics:
         """Count one event."""
         match event:
             case LetterReceived():
-                self.messages_received.labels(event.listener).inc()
-                self.message_size.observe(event.size)
-                for repair in event.repairs:
-                    self.repairs.labels(repair.value).inc()
+                self._see_received(event)
             case LetterRepeated():
                 self.duplicates.labels(event.listener).inc(event.recipients)
             case AttemptEnded():
@@ -270,6 +316,14 @@ class Metrics:
                 self.corrupt.inc()
             case CircuitChanged():
                 self.circuit.labels(event.provider).set(_CIRCUIT[event.state])
+            case LetterTracked() | WebhookCalled() | StatusAsked() | WebhookRegistered():
+                self._see_told(event)
+
+    def _see_received(self, event: LetterReceived) -> None:
+        self.messages_received.labels(event.listener).inc()
+        self.message_size.observe(event.size)
+        for repair in event.repairs:
+            self.repairs.labels(repair.value).inc()
 
     def _see_unsent(self, event: RecipientFailed | RecipientSuppressed) -> None:
         if isinstance(event, RecipientSuppressed):
@@ -290,6 +344,28 @@ class Metrics:
             self.failed.labels(provider).inc()
         for loss in event.losses:
             self.losses.labels(provider, loss.part.value).inc()
+
+    def _see_told(
+        self, event: LetterTracked | WebhookCalled | StatusAsked | WebhookRegistered
+    ) -> None:
+        match event:
+            case LetterTracked():
+                self._see_tracked(event)
+            case WebhookCalled():
+                self.webhook_calls.labels(event.provider, event.result.value).inc()
+            case StatusAsked():
+                self.statuses_asked.labels(event.provider).inc(event.asked)
+                self.statuses_answered.labels(event.provider).inc(event.answered)
+            case WebhookRegistered():
+                self.webhook_registered.labels(event.provider).set(0 if event.reason else 1)
+
+    def _see_tracked(self, event: LetterTracked) -> None:
+        provider, happening = event.provider, event.event
+        self.events.labels(provider, happening.event_type.value).inc()
+        if happening.event_type is EventType.DELIVERED and event.accepted_at is not None:
+            # Providers tell whole seconds, and their clocks are not ours.
+            took = max(0.0, _seconds(event.accepted_at, happening.timestamp))
+            self.delivery_seconds.labels(provider).observe(took)
 
     def committed(self, seconds: float, letters: int) -> None:
         """One commit of the spool."""

@@ -77,10 +77,11 @@ class Tidings(NamedTuple):
 
 
 class Adoption(NamedTuple):
-    """The argument of `adopt`: carriers by account that tells, when, and how many at most."""
+    """The argument of `adopt`: carriers by who tells, now, of events told since when, how many."""
 
     carriers: Mapping[str, frozenset[str]]
     at: int
+    since: int
     limit: int
 
 
@@ -383,11 +384,12 @@ def _adopt(tx: Transaction, given: Adoption) -> tuple[LetterTracked, ...]:
     query = (
         select(stray_event)
         .where(
+            stray_event.c.told_at >= given.since,
             exists().where(
                 recipient.c.provider_message_id == stray_event.c.provider_message_id,
                 HAS_PROVIDER_ID,
                 or_(false(), *has_letter),
-            )
+            ),
         )
         .order_by(stray_event.c.id)
         .limit(given.limit)

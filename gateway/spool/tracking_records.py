@@ -82,11 +82,26 @@ class TrackingRecords:
         return await self._batcher.submit(track, given)
 
     async def adopt(
-        self, carriers: Mapping[str, frozenset[str]], at: datetime
+        self,
+        carriers: Mapping[str, frozenset[str]],
+        at: datetime,
+        *,
+        within: timedelta = timedelta(days=10_000),
     ) -> tuple[LetterTracked, ...]:
-        """Give events to letters whose record came after them; what was new of these."""
+        """
+        Give events to letters whose record came after them.
+
+        Args:
+            carriers: Whose letters the ids of each account name.
+            at: Now.
+            within: Of events that were told so long ago at most.
+
+        Returns:
+            What was new of these letters.
+        """
         adopted: list[LetterTracked] = []
-        given = Adoption(carriers, micros_from_moment(at), AT_ONCE)
+        since = micros_from_moment(at - within)
+        given = Adoption(carriers, micros_from_moment(at), since, AT_ONCE)
         while some := await self._batcher.submit(adopt, given):
             adopted += some
         return tuple(adopted)

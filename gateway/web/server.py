@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from gateway.observe.metrics import Metrics
 from gateway.observe.status import Status
@@ -24,8 +24,8 @@ from gateway.observe.status import Status
 _STOP_WITHIN_S = 3
 
 
-def build_app(metrics: Metrics, status: Status) -> Starlette:
-    """The routes of the HTTP side."""
+def build_app(metrics: Metrics, status: Status, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """The HTTP side: what every gateway shows, and further routes."""
 
     async def show_metrics(_: Request) -> Response:
         await status.refresh()
@@ -45,6 +45,7 @@ def build_app(metrics: Metrics, status: Status) -> Starlette:
             Route("/metrics", show_metrics),
             Route("/livez", live),
             Route("/readyz", ready),
+            *more,
         ]
     )
 

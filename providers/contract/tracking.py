@@ -89,6 +89,20 @@ class LetterStatus:
     final: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LetterFound:
+    """
+    A letter that a provider has under an id of its own, to be compared with those of ours.
+
+    `sender` is the address of its From field, `subject` decoded.
+    """
+
+    sender: str
+    recipient: str
+    subject: str
+    status: LetterStatus
+
+
 @runtime_checkable
 class WebhookSource(Protocol):
     """A provider that calls us when something happens to a letter."""
@@ -134,5 +148,38 @@ class StatusSource(Protocol):
             for trouble.
 
         On cancellation nothing is lost: asking changes nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class LetterSource(Protocol):
+    """A provider that can be asked which letter an id belongs to."""
+
+    async def look_up(self, provider_message_id: str, *, deadline: float) -> LetterFound | None:
+        """
+        Ask for one letter.
+
+        Args:
+            provider_message_id: As the provider told it.
+            deadline: Monotonic seconds.
+
+        Returns:
+            The letter; `None` where there is none or no answer. Never raises for trouble.
+        """
+        ...
+
+
+@runtime_checkable
+class WebhookRegistry(Protocol):
+    """A provider whose API says where it calls."""
+
+    async def register_webhook(self, url: str) -> str:
+        """
+        Have the provider call this URL and no other; changes nothing where it does already.
+
+        Returns:
+            Why it does not, one line without the URL; empty when it does. Never raises for
+            trouble.
         """
         ...

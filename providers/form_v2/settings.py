@@ -69,6 +69,12 @@ class FormV2Settings(ProviderSettings):
         description="How long after a batch was taken its results are asked for; who has none by "
         "then counts as accepted. 0s: nobody is asked.",
     )
+    poll: Duration = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(0),
+        description="When the fate of a batch or list letter is asked for first after the "
+        "hand-over; the waits after it grow. `0s`: never. Single letters have none to ask for.",
+    )
     connections: int = Field(
         default=4,
         ge=1,

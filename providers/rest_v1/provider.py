@@ -14,7 +14,7 @@ from providers.contract.capabilities import Shortfall
 from providers.contract.clock import Clock
 from providers.contract.outcome import DeliveryReport, DeliveryRequest, all_same
 from providers.contract.provider import ProbeResult
-from providers.contract.tracking import LetterStatus, TrackingEvent
+from providers.contract.tracking import LetterFound, LetterStatus, TrackingEvent
 from providers.http.composition import Composition, Submission, prepare
 from providers.http.exchange import HttpAnswer
 from providers.http.handover import hand_over
@@ -22,6 +22,7 @@ from providers.http.verdict import not_carried, outcome_from_no_answer, probe_re
 from providers.pacing import TokenBucket
 from providers.rest_v1 import wire
 from providers.rest_v1.api import RestV1Api, RestV1Error
+from providers.rest_v1.api.account import set_webhook
 from providers.rest_v1.api.campaigns import one_campaign
 from providers.rest_v1.api.errors import NotFound
 from providers.rest_v1.api.messages import message as message_info
@@ -32,7 +33,11 @@ from providers.rest_v1.tracking import parse_webhook, status_from_campaign, stat
 
 
 class RestV1:
-    """`Provider`, `WebhookSource` and `StatusSource` for the v1 JSON REST API."""
+    """
+    `Provider` for the v1 JSON REST API, and all that tells of letters.
+
+    That is `WebhookSource`, `WebhookRegistry`, `StatusSource` and `LetterSource`.
+    """
 
     kind = "rest_v1"
 
@@ -110,6 +115,29 @@ class RestV1:
             except RestV1Error:
                 break
         return found
+
+    async def look_up(self, provider_message_id: str, *, deadline: float) -> LetterFound | None:
+        """Ask for one letter of ours (D 19); see `LetterSource`."""
+        try:
+            asked = message_info(provider_message_id)
+            message = await self.api.call(asked, deadline=deadline)
+        except (RestV1Error, ValueError):
+            return None
+        status = status_from_message(message, provider_message_id, self._clock.now())
+        return LetterFound(message.from_email, message.to, message.subject, status)
+
+    async def register_webhook(self, url: str) -> str:
+        """Remove what is set, set ours, look (D 20); see `WebhookRegistry`."""
+        api = self.api
+        try:
+            if await api.webhook() == url:
+                return ""
+            await api.remove_webhook()
+            await api.call(set_webhook(url))
+            stands = await api.webhook()
+        except RestV1Error as error:
+            return str(error).replace(url, "the URL")
+        return "" if stands == url else "the platform keeps another URL than it was given"
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -6,6 +6,7 @@ Pure. Sits on `smtp_headers` only for the names of the header fields that cannot
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
@@ -14,7 +15,7 @@ from pydantic import Field
 from providers.contract.capabilities import MessageIds, ProviderCapabilities, Rate, Tracking
 from providers.http.base_url import BaseUrl
 from providers.rest_v1.smtp_headers import NOT_GIVEN
-from providers.settings import ProviderSettings, RateLimit, SecretStr, Size
+from providers.settings import Duration, ProviderSettings, RateLimit, SecretStr, Size
 
 
 class Payment(StrEnum):
@@ -47,6 +48,18 @@ class RestV1Settings(ProviderSettings):
         ge=1,
         le=256,
         description="Calls at once: 8 keep 5 a second going while answers take up to 1.6 s.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="Takes webhooks at `/webhooks/<provider>/<this secret>`: nothing else tells "
+        "that a call is the platform's, so at least 20 characters that nobody can guess.",
+    )
+    poll: Duration = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(0),
+        description="When a letter's status is asked for first after the hand-over; the waits "
+        "after it grow. `0s`: never.",
     )
     max_attachment_size: Size = Field(
         default=5_000_000,

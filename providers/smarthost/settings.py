@@ -78,6 +78,12 @@ class SmarthostSettings(ProviderSettings):
     allow_plain_auth: bool = Field(
         default=False, description="Send the password over a connection that is not encrypted."
     )
+    tracked_by: str | None = Field(
+        default=None,
+        description="The provider of kind rest_v1 that is the same account: it is asked what "
+        "became of letters whose ids the server's reply names, and its webhooks tell of them. "
+        "Without it the webhooks of the only rest_v1 provider do.",
+    )
     hostname: str = Field(
         default_factory=_own_name, description="Our name in EHLO; default the machine's."
     )

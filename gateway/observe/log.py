@@ -119,18 +119,7 @@ class EventLog:
         """Write it."""
         match event:
             case LetterReceived():
-                repaired = {"repairs": list(event.repairs)} if event.repairs else {}
-                self._log.info(
-                    "received",
-                    queue_id=event.queue_id,
-                    listener=event.listener,
-                    client=event.client,
-                    reverse_path=event.reverse_path,
-                    recipients=event.recipients,
-                    size=event.size,
-                    message_id=event.message_id,
-                    **repaired,
-                )
+                self._received(event)
             case LetterRepeated():
                 self._log.info(
                     "repeated",
@@ -234,6 +223,20 @@ class EventLog:
             self._log.debug("webhook_refused", provider=event.provider, reason=event.result.value)
         else:
             self._log.warning("webhook_refused", provider=event.provider, reason=event.result.value)
+
+    def _received(self, event: LetterReceived) -> None:
+        repaired = {"repairs": list(event.repairs)} if event.repairs else {}
+        self._log.info(
+            "received",
+            queue_id=event.queue_id,
+            listener=event.listener,
+            client=event.client,
+            reverse_path=event.reverse_path,
+            recipients=event.recipients,
+            size=event.size,
+            message_id=event.message_id,
+            **repaired,
+        )
 
     def _circuit(self, event: CircuitChanged) -> None:
         write = self._log.info if not event.reason else self._log.warning

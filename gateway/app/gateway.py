@@ -20,6 +20,7 @@ from gateway.app.front_door import (
     load_security,
 )
 from gateway.app.parts import (
+    aftermath_rules,
     build_providers,
     circuit_rules,
     open_spool,
@@ -33,6 +34,7 @@ from gateway.app.sessions import SessionCounts
 from gateway.app.tracking import Tracking, forget_old
 from gateway.clock import SystemClock
 from gateway.config import Settings
+from gateway.delivery.aftermath import Aftermath
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
 from gateway.delivery.reporter import Reporter
 from gateway.delivery.subscriptions import SubscriptionSync
@@ -161,13 +163,22 @@ class Gateway:
         self._collect_maildrop(intake)
 
     def _follow_suppressions(self, spool: SqlSpool) -> None:
-        """See changes of the suppression list, and have accounts told of them."""
+        """See changes of the suppression list, have accounts told, act on what providers tell."""
         sync = SubscriptionSync(
             spool.suppressions, lambda: self._providers, self._clock, random.random
+        )
+        aftermath = Aftermath(
+            spool,
+            self._reporter,
+            lambda: aftermath_rules(self._settings),
+            self._clock,
+            self._see,
+            self._dispatcher.expect,
         )
         for coroutine, name in (
             (self._suppressions.run(), "suppressions"),
             (sync.run(), "subscriptions"),
+            (aftermath.run(), "aftermath"),
         ):
             self._background.append(asyncio.create_task(coroutine, name=name))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gateway.clock import SystemClock
 from gateway.config import Settings
+from gateway.delivery.aftermath import AftermathRules
 from gateway.delivery.report_rules import ReportRules, gaps, mta_name
 from gateway.domain.health import CircuitRules
 from gateway.spool.batcher import OnCommit, OnHealth
@@ -66,6 +67,13 @@ def accounts_in_step(settings: Settings) -> tuple[str, ...]:
         name
         for name, given in settings.providers.items()
         if getattr(given, "sync_unsubscriptions", False)
+    )
+
+
+def aftermath_rules(settings: Settings) -> AftermathRules:
+    """What follows from what providers tell later."""
+    return AftermathRules(
+        settings.suppression.reasons, accounts_in_step(settings), settings.bounces.later
     )
 
 

@@ -28,6 +28,11 @@ class BouncesSettings(StrictModel):
         description="Age at which the sender of a letter that still waits is told so, once; `0s`: "
         "never.",
     )
+    later: bool = Field(
+        default=True,
+        description="Report what a provider tells after it took a letter, too: a bounce, an "
+        "expiry. Off where providers send such reports themselves.",
+    )
     return_content: Size = Field(
         default=50 << 10,
         description="The largest letter that comes back whole where its client asked for that "

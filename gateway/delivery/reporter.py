@@ -20,6 +20,7 @@ from gateway.delivery.report_rules import ReportRules
 from gateway.domain.allowance import Allowance
 from gateway.domain.dsn import Fate, Original, Report, build_plain_report, build_report
 from gateway.domain.events import SenderTold
+from gateway.domain.later import later_fate
 from gateway.domain.notification import Action, Result, action_for, why_not_answered
 from gateway.planner import Planner
 from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient
@@ -27,11 +28,15 @@ from providers.contract.address import Address
 from providers.contract.clock import Clock
 from providers.contract.envelope import BodyType, Envelope, Notify, Recipient, Ret
 from providers.contract.outcome import Kind
+from providers.contract.tracking import EventType, TrackingEvent
 from providers.mime import decode_field, find_field, header_block
 
 log = structlog.get_logger("gateway.delivery")
 
 _NEVER = frozenset({Notify.NEVER})
+_FAILURE = frozenset({Notify.FAILURE})
+NOT_DELIVERED = frozenset({EventType.BOUNCED, EventType.REJECTED, EventType.FAILED})
+"""What a provider tells of a letter that it took, and that never arrives."""
 _SMTP_REPLY = re.compile(r"[2-5]\d\d[ -]")
 _MAX_SUBJECT = 200  # characters of an original's subject that are shown
 
@@ -146,6 +151,61 @@ class Reporter:
         event = _event(occasion, letters, result)
         return Notice(letters, _note(event), event, {e.key: action for e, action in called})
 
+    def later(
+        self, letter: QueuedMessage, event: TrackingEvent, now: datetime
+    ) -> tuple[tuple[NewLetter, ...], SenderTold] | None:
+        """
+        What to do about telling the sender of what a provider told after it took a letter.
+
+        Args:
+            letter: Its record, with the one recipient that is spoken of.
+            event: A bounce, or another end without delivery.
+            now: The moment of the report.
+
+        Returns:
+            The report to admit, if there is one, and the event to emit then; `None` where the
+            sender asked not to be told, or nothing has failed. The letter's content is gone by
+            now: its Message-ID is what the report gives back of it.
+        """
+        (queued,) = letter.recipients
+        wanted = queued.recipient.notify or _FAILURE
+        if event.event_type not in NOT_DELIVERED or Notify.FAILURE not in wanted:
+            return None
+        made = self._later(letter, later_fate(queued.recipient, event), now)
+        letters, result = ((), made) if isinstance(made, Result) else (made, Result.QUEUED)
+        sender = letter.reverse_path
+        told = SenderTold(
+            at=now,
+            queue_id=letter.queue_id,
+            reverse_path="" if sender is None else sender.addr_spec,
+            action=Action.FAILED,
+            result=result,
+            recipients=1,
+            report_id=letters[0].queue_id if letters else "",
+            provider=letters[0].providers[0] if letters else "",
+        )
+        return letters, told
+
+    def _later(
+        self, letter: QueuedMessage, fate: Fate, now: datetime
+    ) -> tuple[NewLetter, ...] | Result:
+        sender = letter.reverse_path
+        refusal = why_not_answered(
+            sender, auto_submitted="", content_type="", own=self._rules.from_
+        )
+        if refusal is not None or sender is None:
+            return refusal or Result.NULL_REVERSE_PATH
+        monotonic = self._clock.monotonic()
+        if not self._allowance.has_room(sender.folded, monotonic):
+            return Result.RATE_LIMITED
+        header = f"Message-ID: {letter.message_id}\r\n".encode() if letter.message_id else b""
+        original = _original(letter, sender, header, None)
+        report = self._letter(letter.listener, sender, original, (fate,), at=now, give_up_at=now)
+        if report is None:
+            return Result.NO_CARRIER
+        self._allowance.take(sender.folded, monotonic)
+        return (report,)
+
     def _letters(self, occasion: _Occasion) -> tuple[NewLetter, ...] | Result:
         """The report, with its copy where one is wanted; or why there is none."""
         rules, sender = self._rules, occasion.letter.reverse_path
@@ -164,7 +224,12 @@ class Reporter:
         fates = tuple(self._fate(occasion, ending, action) for ending, action in occasion.called)
         whole = occasion.content if self._comes_back(occasion) else None
         report = self._letter(
-            occasion, sender, _original(occasion.letter, sender, header, whole), fates
+            occasion.letter.listener,
+            sender,
+            _original(occasion.letter, sender, header, whole),
+            fates,
+            at=occasion.ended_at,
+            give_up_at=occasion.give_up_at,
         )
         if report is None:
             return Result.NO_CARRIER
@@ -181,7 +246,14 @@ class Reporter:
         if postmaster is None or postmaster == sender or not failed:
             return None
         original = _original(occasion.letter, sender, header, None)
-        copy = self._letter(occasion, postmaster, original, failed)
+        copy = self._letter(
+            occasion.letter.listener,
+            postmaster,
+            original,
+            failed,
+            at=occasion.ended_at,
+            give_up_at=occasion.give_up_at,
+        )
         if copy is None:
             log.warning("postmaster_not_told", queue_id=occasion.letter.queue_id)
         return copy
@@ -217,22 +289,30 @@ class Reporter:
         )
 
     def _letter(
-        self, occasion: _Occasion, to: Address, original: Original, fates: tuple[Fate, ...]
+        self,
+        listener: str,
+        to: Address,
+        original: Original,
+        fates: tuple[Fate, ...],
+        *,
+        at: datetime,
+        give_up_at: datetime,
     ) -> NewLetter | None:
-        """A report as a letter for the first who can carry it; `None` where nobody can."""
+        """
+        A report as a letter for the first who can carry it; `None` where nobody can.
+
+        It leaves by the routes of the listener that gave us the cause.
+        """
         report = Report(
-            queue_id=self._new_queue_id(occasion.ended_at),
+            queue_id=self._new_queue_id(at),
             hostname=self._rules.hostname,
             from_=self._rules.author,
             to=to,
-            now=occasion.ended_at,
+            now=at,
             original=original,
             fates=fates,
-            give_up_at=occasion.give_up_at,
+            give_up_at=give_up_at,
         )
-        listener = (
-            occasion.letter.listener
-        )  # a report leaves by the routes of who gave us the cause
         for reverse_path, content in self._forms(report):
             envelope = _envelope(reverse_path, to, content)
             plan = self._planner.plan(
@@ -246,7 +326,7 @@ class Reporter:
                     queue_id=report.queue_id,
                     envelope=envelope,
                     content=content,
-                    arrival=occasion.ended_at,
+                    arrival=at,
                     listener=listener,
                     client=f"this gateway, reporting on {original.queue_id}",
                     message_id=report.message_id,

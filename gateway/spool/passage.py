@@ -18,6 +18,7 @@ from sqlalchemy import select, update
 from gateway.domain.duplicates import Repeat
 from gateway.domain.lifecycle import SETTLED, State, may_follow
 from gateway.domain.repair import told
+from gateway.spool.following import FollowStep, take_step
 from gateway.spool.protocol import AttemptStart, Change, NewLetter
 from gateway.spool.repeats import Marked, address_of, are_new, find, keep, marked, repeat_from
 from gateway.spool.rows import (
@@ -35,6 +36,7 @@ from gateway.spool.statements import ATTEMPT, MESSAGE, RECIPIENT, START
 from gateway.spool.transaction import Transaction
 
 _NO_KEYS: frozenset[int] = frozenset()
+_OVERTAKEN = frozenset({-1})
 _KEY = START.index("of_key")
 _ARRIVAL, _CLIENT, _MARK = (MESSAGE.index(name) for name in ("arrival", "client", "mark"))
 _RECIPIENT_KEY, _FORWARD_PATH = RECIPIENT.index("key"), RECIPIENT.index("forward_path")
@@ -65,11 +67,16 @@ class Recording(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Changes of one letter, and what exists only if all are written: letters, further notes."""
+    """
+    Changes of one letter, and what exists only if all are written: letters, further notes.
+
+    With a step, only who takes it writes anything.
+    """
 
     recordings: Sequence[Recording]
     admissions: Sequence[Admission]
     notes: Sequence[Values] = ()
+    step: FollowStep | None = None
 
 
 class Passage:
@@ -273,7 +280,9 @@ class Passage:
 
     @classmethod
     def _decide(cls, tx: Transaction, decision: Decision) -> frozenset[int]:
-        recordings, admissions, notes = decision
+        recordings, admissions, notes, step = decision
+        if step is not None and not take_step(tx, step):
+            return _OVERTAKEN
         values = [recording.values for recording in recordings]
         missed = tx.missed(tx.statements.record, values, all_or_none=True) if values else _NO_KEYS
         if missed:

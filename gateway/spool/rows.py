@@ -156,9 +156,11 @@ def joined(names: Sequence[str]) -> str:
     return ",".join(names)
 
 
-def queued_message_from_rows(rows: Sequence[AnyRow]) -> QueuedMessage:
+def queued_message_from_rows(rows: Sequence[AnyRow], *, due: bool = True) -> QueuedMessage:
     """
     A letter from the joined rows of those of its recipients that were claimed.
+
+    With `due=False` they may be in any state.
 
     Raises:
         UnreadableRow: One of them does not hold what was written.
@@ -178,7 +180,7 @@ def queued_message_from_rows(rows: Sequence[AnyRow]) -> QueuedMessage:
             listener=first.listener,
             size=first.size,
             message_id=first.message_id,
-            recipients=tuple(_queued_recipient(row) for row in rows),
+            recipients=tuple(_queued_recipient(row, due=due) for row in rows),
             instructions=instructions_from_text(first.instructions),
             user=first.user,
             priority=Priority(first.priority),
@@ -232,9 +234,9 @@ def story_line_from_attempt(row: AnyRow) -> StoryLine:
     )
 
 
-def _queued_recipient(row: AnyRow) -> QueuedRecipient:
+def _queued_recipient(row: AnyRow, *, due: bool) -> QueuedRecipient:
     state = State(row.state)
-    if state in SETTLED or state in {State.SENDING, State.HELD}:
+    if due and (state in SETTLED or state in {State.SENDING, State.HELD}):
         raise ValueError(f"a recipient that is {state.value} is not due")
     forward_path = _address(row.forward_path)
     if forward_path is None:

@@ -32,6 +32,7 @@ from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
 from gateway.spool.claims import Claims, Wanted
 from gateway.spool.commands import HOLD, RELEASE, REMOVE, RETRY, Command, Step
 from gateway.spool.engine import Engine
+from gateway.spool.following import FollowStep, read_letter_of, read_position
 from gateway.spool.inquiries import forget_recipient
 from gateway.spool.passage import Decision, Passage, Recording
 from gateway.spool.protocol import (
@@ -42,6 +43,7 @@ from gateway.spool.protocol import (
     Filter,
     Listed,
     NewLetter,
+    QueuedMessage,
     Recovery,
     SpoolStats,
     Story,
@@ -122,6 +124,11 @@ class SqlSpool:
             on_health=self._tell_health,
         )
         self.tracking = TrackingRecords(self._batcher, self._read)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other gateways may write here too."""
+        return self._engine.shared
 
     @property
     def suppressions(self) -> SqlSuppressions:
@@ -278,6 +285,43 @@ class SqlSpool:
         self._check_open()
         await self._to_the_end(self._decide((), letters, notes))
 
+    async def position(self, follower: str) -> int:
+        """How far a follower of what is recorded here has come."""
+        return await self._read(partial(read_position, name=follower))
+
+    async def letter_of(self, queue_id: str, key: int) -> QueuedMessage | None:
+        """
+        A letter's record with one of its recipients, settled or not; `None` where it is gone.
+
+        Raises:
+            UnknownQueueId: The text is no queue id.
+            UnreadableRow: The record is damaged.
+        """
+        return await self._read(partial(read_letter_of, number=number_of(queue_id), key=key))
+
+    async def follow(
+        self,
+        step: FollowStep,
+        notes: Sequence[tuple[str, int, str]] = (),
+        letters: Sequence[NewLetter] = (),
+    ) -> bool:
+        """
+        Take a step, with all that follows from it; whether nobody else took it before.
+
+        Args:
+            step: Whose, and how far.
+            notes: For stories: queue id, key of the recipient, and a line.
+            letters: Reports to admit.
+        """
+        now = self._clock.now()
+        rows = [
+            row
+            for queue_id, key, line in notes
+            for row in self._passage.notes(queue_id, ((key, line),), now)
+        ]
+        self._check_open()
+        return not await self._to_the_end(self._decide((), letters, rows, step))
+
     async def find_uncertain(
         self, provider: str, forward_path: str, since: datetime, until: datetime
     ) -> tuple[Listed, ...]:
@@ -429,6 +473,7 @@ class SqlSpool:
         recordings: Sequence[Recording],
         letters: Sequence[NewLetter],
         notes: Sequence[Values] = (),
+        step: FollowStep | None = None,
     ) -> frozenset[int]:
         """Files of large letters first, then all rows in one step; no row, no file."""
         bodies, admissions, inline, filed_numbers = self._bodies, [], 0, []
@@ -446,7 +491,7 @@ class SqlSpool:
                 await self._write_body(bodies, admission.number, letter.content)
                 filed_numbers.append(admission.number)
                 await after.enter_async_context(self._no_file_without_row(bodies, admission.number))
-            decision = Decision(recordings, admissions, notes)
+            decision = Decision(recordings, admissions, notes, step)
             lost = await self._batcher.submit(
                 self._passage.decide, decision, octets=inline, letters=len(letters)
             )

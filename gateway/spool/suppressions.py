@@ -30,6 +30,8 @@ AT_ONCE = 500
 """How many addresses are changed in one transaction, so that letters coming in wait little."""
 
 _TURN = "suppression"
+# An address that bounced is no wish of anybody's, and who unsubscribed did so at the account.
+_TOLD = frozenset({SuppressionReason.MANUAL, SuppressionReason.COMPLAINED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ class SqlSuppressions:
 
         Args:
             entries: Addresses in folded form.
-            accounts: Providers that are told to keep their mailings from those that are new.
+            accounts: Providers that are told to keep their mailings from those that are new and
+                there by hand or for a complaint.
         """
         added = 0
         for start in range(0, len(entries), AT_ONCE):
@@ -209,12 +212,13 @@ class SqlSuppressions:
 
 
 def _add(tx: Transaction, many: Sequence[_Adding]) -> Sequence[int]:
-    return [_add_some(tx, one) for one in many]
+    return [add_in(tx, one.entries, one.accounts) for one in many]
 
 
-def _add_some(tx: Transaction, adding: _Adding) -> int:
-    first = _take_turns(tx, len(adding.entries))  # who has its row has all that follow wait
-    keys = {(one.address, one.reason.value): one for one in adding.entries}
+def add_in(tx: Transaction, entries: Sequence[Suppression], accounts: Collection[str]) -> int:
+    """Put addresses on the list in a transaction that writes more; how many are new."""
+    first = _take_turns(tx, len(entries))  # who has its row has all that follow wait
+    keys = {(one.address, one.reason.value): one for one in entries}
     there = select(suppression.c.address, suppression.c.reason).where(
         suppression.c.address.in_({address for address, _ in keys})
     )
@@ -235,7 +239,7 @@ def _add_some(tx: Transaction, adding: _Adding) -> int:
     ]
     tx.connection.execute(insert(suppression), rows)
     for one in new:
-        for account in adding.accounts:
+        for account in accounts if one.reason in _TOLD else ():
             _call(tx, account, one.address, subscribed=False, now=one.since)
     return len(new)
 

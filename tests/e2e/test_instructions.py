@@ -33,7 +33,7 @@ async def test_no_provider_sees_an_instruction(sandbox: Sandbox, make_gateway: M
     await by_smtplib(
         gateway.smtp_port, "a@example.com", ["a@example.org", "hidden@example.org"], LETTER
     )
-    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 2)
+    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 2, timeout_s=60)
     for letter in sandbox.letterbox.letters:
         parsed = message_from_bytes(letter.content)
         assert not [name for name in parsed if "mailquay" in name.lower()]
@@ -50,7 +50,7 @@ async def test_no_platform_sees_one_either(
     gateway = make_gateway({kind: settings(sandbox)}, routes=[{"name": "all", "providers": [kind]}])
     await gateway.start()
     await by_smtplib(gateway.smtp_port, "a@example.com", ["a@example.org"], plain)
-    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1)
+    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1, timeout_s=60)
     (letter,) = sandbox.letterbox.letters
     assert not [name for name in letter.header_fields if "mailquay" in name.lower()]
 
@@ -93,7 +93,7 @@ async def test_a_letter_waits_for_its_time_over_a_restart(
     assert code == 0
     assert wanted.isoformat(timespec="seconds")[:19] in out
     await gateway.start()
-    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1, timeout_s=30)
+    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1, timeout_s=60)
     assert datetime.now(UTC) >= wanted
 
 

@@ -54,7 +54,7 @@ async def test_a_letter_goes_by_the_daemon(sandbox: Sandbox, make_gateway: MakeG
     )
     assert (code, err) == (0, "")
     assert out.startswith("250 2.0.0 Ok: queued as ")
-    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 3)
+    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 3, timeout_s=60)
     assert sorted(letter.recipient for letter in sandbox.letterbox.letters) == [
         "a@example.org",
         "b@example.org",
@@ -79,11 +79,12 @@ async def test_while_the_daemon_is_down_it_waits(
     assert maildrop(gateway) == [".letter"]
     begun = len(gateway.log)
     await gateway.start()
-    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1)
-    line = await gateway.wait_for(lambda line: line.get("listener") == "maildrop", since=begun)
+    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1, timeout_s=60)
+    line = await gateway.wait_for(
+        lambda line: line.get("listener") == "maildrop", since=begun, timeout_s=60
+    )
     assert line["event"] == "received"
-    received = {"listener": "maildrop", "code_class": "2xx", "reason": "queued"}
-    assert await gateway.metric("mailquay_smtp_replies_total", **received) == 1
+    assert await gateway.metric("mailquay_messages_received_total", listener="maildrop") == 1
 
 
 async def test_both_ways_at_once_send_it_once(sandbox: Sandbox, make_gateway: MakeGateway) -> None:
@@ -92,12 +93,12 @@ async def test_both_ways_at_once_send_it_once(sandbox: Sandbox, make_gateway: Ma
     await gateway.start()
     letter = b"From: x@y.example\nMessage-ID: <1@a>\nDate: now\n\nhi\n"
     assert (await sendmail(gateway, "-f", "x@y.example", "a@example.org", stdin=letter))[0] == 0
-    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1)
+    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1, timeout_s=60)
     await gateway.kill()
     assert (await sendmail(gateway, "-f", "x@y.example", "a@example.org", stdin=letter))[0] == 0
     begun = len(gateway.log)
     await gateway.start()
-    await gateway.wait_for(lambda line: line["event"] == "repeated", since=begun)
+    await gateway.wait_for(lambda line: line["event"] == "repeated", since=begun, timeout_s=60)
     assert len(sandbox.letterbox.letters) == 1
 
 
@@ -166,7 +167,7 @@ async def test_under_its_other_name(
     )
     await process.communicate(TEXT)
     assert process.returncode == 0
-    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 3)
+    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 3, timeout_s=60)
 
 
 async def test_smtp_on_standard_input(sandbox: Sandbox, make_gateway: MakeGateway) -> None:
@@ -184,7 +185,7 @@ async def test_smtp_on_standard_input(sandbox: Sandbox, make_gateway: MakeGatewa
     assert out.startswith("220 gateway.example.com")
     assert "250 2.0.0 Ok: queued as " in out
     assert out.endswith("221 2.0.0 Bye\r\n")
-    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1)
+    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1, timeout_s=60)
 
 
 async def test_many_at_once(sandbox: Sandbox, make_gateway: MakeGateway) -> None:
@@ -199,5 +200,5 @@ async def test_many_at_once(sandbox: Sandbox, make_gateway: MakeGateway) -> None
     await gateway.stop()
     assert [code for code, _, _ in await asyncio.gather(*calls)] == [0] * len(calls)
     await gateway.start()
-    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == len(calls), timeout_s=30)
+    await sandbox.letterbox.wait_until(lambda box: len(box.letters) == len(calls), timeout_s=60)
     assert len({letter.recipient for letter in sandbox.letterbox.letters}) == len(calls)

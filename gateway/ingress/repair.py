@@ -26,6 +26,7 @@ _FIRST_FIELD = re.compile(_FIELD)
 # What mbox files and some pipes put before the first field. Below our Received it would end the
 # header, so it becomes a field, the one that Postfix makes of it too.
 _FROM_LINE = re.compile(rb">?From [^\r\n]{0,998}+\r\n(?=" + _FIELD + rb")")
+_MOST_PASSES = 4  # a NUL that goes may have hidden a part or a field
 _FROM_LINE_FIELD = b"X-Mailbox-Line: "
 # Header fields of parts are these nearly always, at the beginning of a line.
 _PART_FIELD = re.compile(rb"\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[^\n]*+(?:\n[ \t][^\n]*+)*+")
@@ -83,7 +84,8 @@ def mend(
     message_id = mend_fields(header, context, repairs)
     if header.changed is not None:
         content = b"".join((header.changed, b"\r\n" if body is not None else b"", content[end:]))
-    if _needs_rewriting(content, header):
+    passes = _MOST_PASSES if _needs_rewriting(content, header) else 0
+    for _ in range(passes):
         rewritten = rewrite(b"".join((*header.added, content)), utf8=envelope.smtputf8)
         done = {
             Repair.LONG_LINE: rewritten.long_lines,
@@ -91,10 +93,11 @@ def mend(
             Repair.NUL: rewritten.nuls,
             Repair.EIGHT_BIT_HEADER: rewritten.eight_bit_fields,
         }
-        if any(done.values()):  # else the scan was more careful than it had to be
-            header.added.clear()
-            content = rewritten.content
-            repairs.update((repair, None) for repair, was_done in done.items() if was_done)
+        if not any(done.values()):
+            break  # at once, where the scan was more careful than it had to be
+        header.added.clear()
+        content = rewritten.content
+        repairs.update((repair, None) for repair, was_done in done.items() if was_done)
     return Mended(b"".join(header.added), content, message_id, tuple(repairs))
 
 

@@ -416,3 +416,15 @@ def test_hostile_header_takes_linear_time() -> None:
         for name in (b"From", b"Date", b"Message-ID", b"Content-Type"):
             letter = name + b": x" + run + b"\x01!\r\n" + a_letter()
             assert mended(letter).repairs
+
+
+def test_nul_that_hid_a_part() -> None:
+    """Found by fuzzing: what becomes a part once a NUL has gone is mended as well."""
+    letter = a_letter(
+        b"--\0B\r\nContent-Type: a/b; name=\xd1\x8f\r\n\r\nx\r\n--B--\r\n",
+        MIME_Version=b"1.0",
+        Content_Type=b"multipart/mixed; boundary=B",
+    )
+    result = mended(letter)
+    assert set(result.repairs) == {Repair.NUL, Repair.EIGHT_BIT_HEADER}
+    assert mended(result.content).repairs == ()

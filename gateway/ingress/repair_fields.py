@@ -279,7 +279,7 @@ def _has_address(mailbox: Mailbox, *, utf8: bool) -> bool:
         address = parse_address(mailbox.address)
     except InvalidAddress:
         return False
-    return utf8 or not address.needs_smtputf8
+    return utf8 or address.addr_spec.isascii()
 
 
 def _mend_mime(values: dict[bytes, bytes], header: Fields, repairs: dict[Repair, None]) -> None:

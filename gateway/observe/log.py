@@ -167,21 +167,23 @@ class EventLog:
                     attempt=event.attempt,
                     reason="the attempt was cut short and its answer never recorded",
                 )
-            case BatchEnded():
-                self._log.debug("batch", provider=event.provider, recipients=event.recipients)
             case SenderTold():
                 self._sender_told(event)
             case LetterCorrupt():
                 self._log.error("corrupt", queue_id=event.queue_id, reason=event.reason)
-            case CircuitChanged():
-                self._circuit(event)
-            case LetterTracked() | WebhookCalled() | StatusAsked() | WebhookRegistered():
-                self._told(event)
-
-    def _told(self, event: LetterTracked | WebhookCalled | StatusAsked | WebhookRegistered) -> None:
-        match event:
             case LetterTracked():
                 self._tracked(event)
+            case _:
+                self._of_provider(event)
+
+    def _of_provider(
+        self, event: BatchEnded | CircuitChanged | WebhookCalled | StatusAsked | WebhookRegistered
+    ) -> None:
+        match event:
+            case BatchEnded():
+                self._log.debug("batch", provider=event.provider, recipients=event.recipients)
+            case CircuitChanged():
+                self._circuit(event)
             case WebhookCalled():
                 self._webhook(event)
             case StatusAsked():

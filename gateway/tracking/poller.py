@@ -36,7 +36,8 @@ _SIDE_BY_SIDE = 4  # in so many parts, where a provider is asked id by id
 _ROUND_S = 30.0
 _LEASE = timedelta(minutes=2)  # a round and its record are over long before
 _GATHER_S = 0.5  # letters handed over meanwhile are written down together
-_LONGEST_S = 60.0  # then it is looked for what other gateways on this spool wrote down
+_LONGEST_S = 5.0  # then it is looked for what others wrote down: webhooks, other gateways
+_UNKNOWN_AGAIN = timedelta(minutes=1)  # a letter may become uncertain after it was told of
 _AFTER_TROUBLE_S = 5.0
 _MOST_FRESH = 10_000  # ids not written down yet; beyond them the spool is searched
 
@@ -113,6 +114,7 @@ class Poller:
         taken = await self._records.take({*account.asks, account.name}, now, _LEASE, _AT_ONCE)
         if taken.inquiries:
             await self._ask(taken.inquiries)
+            return 0.0  # what was asked may be due again, and more may be due now
         if taken.next_at is None:
             return _LONGEST_S
         return min(_LONGEST_S, max(0.0, (taken.next_at - self._clock.now()).total_seconds()))
@@ -156,7 +158,7 @@ class Poller:
         return Answer(inquiry, None, is_final=False, open_at=again, sealed_at=None)
 
     def _next(self, inquiry: Inquiry, now: datetime, *, sealed: bool) -> datetime | None:
-        first = self._account.asks.get(inquiry.provider, timedelta(seconds=_LONGEST_S))
+        first = self._account.asks.get(inquiry.provider, _UNKNOWN_AGAIN)
         return self._schedule.next(
             since=inquiry.since, first=first, asked=inquiry.asked + 1, now=now, sealed=sealed
         )

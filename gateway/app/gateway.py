@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections.abc import Sequence
 
 import structlog
+from starlette.routing import BaseRoute
 
 from gateway.app.front_door import (
     front_door_gaps,
@@ -20,6 +22,7 @@ from gateway.app.front_door import (
     load_security,
 )
 from gateway.app.parts import (
+    accounts_in_step,
     aftermath_rules,
     build_providers,
     circuit_rules,
@@ -42,9 +45,11 @@ from gateway.domain.events import Event
 from gateway.errors import SpoolError
 from gateway.ingress import replies
 from gateway.ingress.intake import SpoolingIntake
+from gateway.ingress.limits import Limits
 from gateway.ingress.maildrop import LISTENER as MAILDROP
 from gateway.ingress.maildrop import Maildrop
 from gateway.ingress.server import FrontDoor, Security
+from gateway.ingress.submission import API
 from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
 from gateway.observe.status import Status
@@ -52,6 +57,7 @@ from gateway.planner import Planner
 from gateway.spool.repeats import MOST_MARKS
 from gateway.spool.store import SqlSpool
 from gateway.suppression import SuppressionList
+from gateway.web.api import Api, Guard, api_routes
 from gateway.web.server import WebServer, build_app
 from gateway.web.webhooks import webhook_routes
 from providers.contract.capabilities import ProviderCapabilities
@@ -81,11 +87,12 @@ class Gateway:
         self._stack = contextlib.AsyncExitStack()
         self.metrics = Metrics(
             providers={name: given.kind for name, given in settings.providers.items()},
-            listeners=[*(listener.name for listener in settings.smtp.listeners), MAILDROP],
+            listeners=[*(listener.name for listener in settings.smtp.listeners), MAILDROP, API],
             reply_reasons=replies.REASONS,
         )
         self.metrics.add_routes(route.name for route in settings.effective_routes())
         self._providers: dict[str, Provider] = {}
+        self._api: Api | None = None
         self.smtp_ports: dict[str, int] = {}
         self.http_port = 0
 
@@ -126,7 +133,9 @@ class Gateway:
             settings, spool, self._providers, self._clock, self._see
         )
         web = WebServer(
-            build_app(self.metrics, status, webhook_routes(tracking.desk)),
+            build_app(
+                self.metrics, status, [*webhook_routes(tracking.desk), *self._api_routes(spool)]
+            ),
             host=settings.http.host,
             port=settings.http.port,
         )
@@ -152,6 +161,8 @@ class Gateway:
         tracking.start()
         stack.push_async_callback(tracking.stop)
         intake = self._build_intake(spool, dispatcher)
+        if self._api is not None:
+            self._api.intake = intake
         self._front_door = front_door = self._build_front_door(intake, security)
         self._tell_of(security)
         await front_door.start()
@@ -161,6 +172,21 @@ class Gateway:
         stack.callback(status.drain)
         self.smtp_ports = dict(front_door.ports)
         self._collect_maildrop(intake)
+
+    def _api_routes(self, spool: SqlSpool) -> Sequence[BaseRoute]:
+        """The HTTP API, where somebody may use it; it takes letters once there is an intake."""
+        settings, clock = self._settings, self._clock
+        if settings.http.token is None:
+            return ()
+        self._api = Api(
+            spool=spool,
+            clock=clock,
+            limits=Limits(limit_rules(settings), clock.monotonic),
+            max_octets=settings.smtp.max_message_size,
+            max_recipients=settings.smtp.max_recipients,
+            accounts=accounts_in_step(settings),
+        )
+        return api_routes(self._api, Guard(settings.http.token, clock.monotonic))
 
     def _follow_suppressions(self, spool: SqlSpool) -> None:
         """See changes of the suppression list, have accounts told, act on what providers tell."""

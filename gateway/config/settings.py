@@ -28,6 +28,7 @@ from gateway.config.suppression import SuppressionSettings
 from gateway.config.tracking import TrackingSettings
 from gateway.domain.routing import Route
 from gateway.ingress.maildrop import LISTENER
+from gateway.ingress.submission import API
 from providers.registry import PROVIDERS
 from providers.settings import ProviderSettings
 
@@ -85,7 +86,9 @@ class Settings(BaseSettings):
         listeners = {listener.name for listener in self.smtp.listeners}
         if LISTENER in listeners:
             raise ValueError(f"smtp.listeners: {LISTENER} is what letters of the maildrop come by")
-        listeners.add(LISTENER)
+        if API in listeners:
+            raise ValueError(f"smtp.listeners: {API} is what letters of the HTTP API come by")
+        listeners |= {LISTENER, API}
         names: set[str] = set()
         for route in self.routes:
             if route.name in names:

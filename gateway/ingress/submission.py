@@ -12,6 +12,9 @@ from typing import Protocol
 
 from providers.contract.envelope import Envelope
 
+API = "api"
+"""What letters of the HTTP API come by, in logs, metrics and routes, as by a listener."""
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -78,6 +81,11 @@ class Reply:
 
 class Verdict(Protocol):
     """A letter that is durable, and whose client waits for what becomes of it."""
+
+    @property
+    def queue_id(self) -> str:
+        """Of the letter."""
+        ...
 
     async def reply(self, client_left: Callable[[], bool]) -> Reply:
         """

@@ -91,9 +91,13 @@ def with_content(connection: Connection, numbers: Sequence[int]) -> Sequence[int
     return connection.execute(query).scalars().all()
 
 
-def read_list(connection: Connection, wanted: Filter, limit: int) -> tuple[Listed, ...]:
-    """Recipients, the oldest letter first."""
+def read_list(
+    connection: Connection, wanted: Filter, limit: int, after: tuple[int, int] | None = None
+) -> tuple[Listed, ...]:
+    """Recipients, the oldest letter first; those past a letter's number and a key."""
     query = _listed().where(*conditions(wanted)).order_by(recipient.c.message_id, recipient.c.key)
+    if after is not None:
+        query = query.where(tuple_(recipient.c.message_id, recipient.c.key) > tuple_(*after))
     return tuple(map(listed_from_row, connection.execute(query.limit(limit))))
 
 

@@ -414,6 +414,14 @@ class SqlSpool:
         """Recipients that the filter names."""
         return await self._read(lambda connection: read_list(connection, wanted, limit))
 
+    async def page(
+        self, wanted: Filter, limit: int, *, after: tuple[str, int] = ("", -1)
+    ) -> tuple[Listed, ...]:
+        """As `list`, past a queue id and a key; a queue id that is none raises `UnknownQueueId`."""
+        queue_id, key = after
+        past = (number_of(queue_id), key) if queue_id else None
+        return await self._read(lambda connection: read_list(connection, wanted, limit, past))
+
     async def find(self, text: str, limit: int) -> tuple[str, ...]:
         """Queue ids of letters that a text names."""
         return await self._read(lambda connection: find_letters(connection, text, limit))

@@ -8,6 +8,7 @@ that `rate()` sees the first failure.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -241,8 +242,8 @@ class Metrics:
         )
         self.webhook_registered = self._gauge(
             "webhook_registered",
-            "1 where the provider calls us, 0 where registering failed; only for those that are "
-            "registered at http.public_url.",
+            "1 where the provider calls us, 0 where registering failed; NaN where that is not ours "
+            "to do.",
             ("provider",),
         )
         self.statuses_asked = self._counter(
@@ -256,6 +257,8 @@ class Metrics:
 
     def add_providers(self, providers: Mapping[str, str]) -> None:
         """Show all series of these providers, kind by name, from now on."""
+        for provider in set(providers) - self._providers:
+            self.webhook_registered.labels(provider).set(math.nan)
         self._providers |= set(providers)
         self._show_pausable(PauseKind.PROVIDER, providers)
         for provider, kind in providers.items():

@@ -12,6 +12,12 @@ def outcomes() -> dashboard.Dashboard:
     failed = f"mailquay_recipients_failed_total{{{PROVIDER}}}"
     accepted = f'mailquay_attempts_total{{{PROVIDER},outcome="accepted"}}'
     reports = f"mailquay_bounces_total{{{INSTANCE}}}"
+    events = f"mailquay_events_total{{{PROVIDER}}}"
+    delivered = f'mailquay_events_total{{{PROVIDER},event="delivered"}}'
+    bounced = f'mailquay_events_total{{{PROVIDER},event="bounced"}}'
+    complained = f'mailquay_events_total{{{PROVIDER},event="complained"}}'
+    took = f"mailquay_delivery_seconds_bucket{{{PROVIDER}}}"
+    calls = f"mailquay_webhook_calls_total{{{PROVIDER}}}"
     return (
         board("outcomes", "Delivery outcomes", "What became of letters, and who was told.")
         .with_panel(
@@ -62,4 +68,60 @@ def outcomes() -> dashboard.Dashboard:
                 unit="reqps",
             )
         )
+        .with_row(row("After the provider"))
+        .with_panel(
+            series(
+                "What became of letters",
+                "As webhooks and statuses tell it, each thing that happened once.",
+                query(f"sum by (event) (rate({events}[{RATE}]))", "{{event}}"),
+                unit="reqps",
+                stacked=True,
+            )
+        )
+        .with_panel(
+            series(
+                "Bounces and complaints",
+                "Bounces of letters with a known fate, complaints of letters that arrived. Above "
+                "5 % and 0.3 % providers and mailbox providers take measures.",
+                query(
+                    _share(bounced, delivered),
+                    "bounced",
+                ),
+                query(
+                    _share(complained, delivered),
+                    "complained",
+                ),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            series(
+                "Time to delivery",
+                "From the provider's acceptance to the delivery; where only a status told of it, "
+                "to the question.",
+                query(
+                    f"histogram_quantile(0.5, sum by (le) (rate({took}[{RATE}])))",
+                    "half within",
+                ),
+                query(
+                    f"histogram_quantile(0.95, sum by (le) (rate({took}[{RATE}])))",
+                    "95 % within",
+                ),
+                unit="s",
+            )
+        )
+        .with_panel(
+            series(
+                "Webhook calls",
+                "By what became of them; forged ones know no secret of ours.",
+                query(f"sum by (result) (rate({calls}[{RATE}]))", "{{result}}"),
+                unit="reqps",
+            )
+        )
     )
+
+
+def _share(some: str, others: str) -> str:
+    """What part of some and others together some are; 0 where there are neither."""
+    rate = f"sum(rate({some}[{RATE}]))"
+    return f"{rate} / clamp_min({rate} + sum(rate({others}[{RATE}])), 1e-9)"

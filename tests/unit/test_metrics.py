@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,12 +13,19 @@ from gateway.domain.events import (
     AttemptLost,
     LetterCorrupt,
     LetterReceived,
+    LetterTracked,
+    StatusAsked,
+    WebhookCalled,
+    WebhookRegistered,
+    WebhookResult,
 )
 from gateway.domain.lifecycle import State
+from gateway.domain.tracking import Source
 from gateway.observe.metrics import Metrics
 from gateway.spool.protocol import SpoolStats
 from providers.contract.capabilities import Part, Shortfall
 from providers.contract.outcome import DeliveryOutcome, Kind, Scope, accepted
+from providers.contract.tracking import EventType, TrackingEvent
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -144,3 +152,58 @@ def test_spool_is_shown_as_it_stands() -> None:
     assert value(metrics, "mailquay_oldest_due_seconds", provider="main") == 90
     assert value(metrics, "mailquay_oldest_due_seconds", provider="rest") == 0
     assert value(metrics, "mailquay_spool_bytes") == 4096
+
+
+def a_tracked(event: EventType, *, took_s: float = 30.0) -> LetterTracked:
+    return LetterTracked(
+        at=NOW,
+        queue_id="1K7QH3M2V0C01",
+        recipient_key=0,
+        forward_path="bob@example.org",
+        reverse_path="",
+        message_id="",
+        provider="main",
+        told_by="rest",
+        source=Source.WEBHOOK,
+        event=TrackingEvent(event, "7", NOW + timedelta(seconds=took_s)),
+        accepted_at=NOW,
+        number=1,
+    )
+
+
+def test_what_became_of_letters_is_counted_at_their_carrier() -> None:
+    """By the closed list of words, all at zero before; the way of a delivered letter is timed."""
+    metrics = a_metrics()
+    for word in EventType:
+        assert value(metrics, "mailquay_events_total", provider="main", event=word.value) == 0
+    for event in (EventType.DELIVERED, EventType.OPENED, EventType.COMPLAINED):
+        metrics.see(a_tracked(event))
+    metrics.see(a_tracked(EventType.DELIVERED, took_s=-2.0))  # a provider's clock is not ours
+    assert value(metrics, "mailquay_events_total", provider="main", event="delivered") == 2
+    assert value(metrics, "mailquay_events_total", provider="main", event="complained") == 1
+    assert value(metrics, "mailquay_delivery_seconds_count", provider="main") == 2
+    assert value(metrics, "mailquay_delivery_seconds_sum", provider="main") == 30
+
+
+def test_calls_and_questions_are_counted() -> None:
+    """Those of strangers too, without a name of their choice as a label."""
+    metrics = a_metrics()
+    for result in WebhookResult:
+        assert value(metrics, "mailquay_webhook_calls_total", provider="", result=result) == 0
+    metrics.see(WebhookCalled(NOW, "rest", WebhookResult.ACCEPTED, 3))
+    metrics.see(StatusAsked(NOW, "rest", 5, 4))
+    assert value(metrics, "mailquay_webhook_calls_total", provider="rest", result="accepted") == 1
+    assert value(metrics, "mailquay_statuses_asked_total", provider="rest") == 5
+    assert value(metrics, "mailquay_statuses_answered_total", provider="rest") == 4
+
+
+def test_a_webhook_that_is_not_ours_to_register_raises_no_alert() -> None:
+    """NaN is neither registered nor failing, and a reload keeps what was found."""
+    metrics = a_metrics()
+    name = "mailquay_webhook_registered"
+    assert math.isnan(value(metrics, name, provider="rest"))
+    metrics.see(WebhookRegistered(NOW, "rest", "no answer"))
+    metrics.add_providers({"rest": "rest_v1"})
+    assert value(metrics, name, provider="rest") == 0
+    metrics.see(WebhookRegistered(NOW, "rest"))
+    assert value(metrics, name, provider="rest") == 1

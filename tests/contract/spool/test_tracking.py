@@ -58,7 +58,7 @@ def happenings(story: Story) -> list[tuple[int | None, str, datetime]]:
 
 
 async def test_an_event_is_stored_once(spool: SqlSpool, clock: ManualClock, admit: Admit) -> None:
-    """T22: told three times, in one call and in several; shown once, emitted once."""
+    """B.12: told three times, in one call and in several; shown once, emitted once."""
     queue_id = await hand_over(spool, clock, admit, "a@example.org", ids=("7",))
     event = told("7", EventType.DELIVERED)
     first, *none = await tell(spool, clock, event, event)

@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 
 from gateway.observe.metrics import Metrics
 from gateway.observe.status import Status
+from gateway.web.patience import PatientProtocol
 
 _STOP_WITHIN_S = 3
 
@@ -98,6 +99,7 @@ class WebServer:
         self._port = listening.getsockname()[1]
         config = uvicorn.Config(
             self._app,
+            http=PatientProtocol,
             lifespan="off",
             log_config=None,
             access_log=False,

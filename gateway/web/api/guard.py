@@ -54,9 +54,7 @@ class Guard:
         said = given.strip().encode("latin-1", "replace")
         if scheme.lower() != "bearer" or not hmac.compare_digest(said, self._token):
             self._failures.take(address, now)
-            raise Problem(
-                401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"}
-            )
+            raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
 
 
 async def read_body(request: Request, most: int) -> bytes:

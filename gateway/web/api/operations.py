@@ -110,9 +110,7 @@ class Api:
                 models.StoryOut,
             ),
             *(
-                Operation(
-                    "POST", f"{letter}/{name}", name, text, self._by_hand(hand), models.Count
-                )
+                Operation("POST", f"{letter}/{name}", name, text, self._by_hand(hand), models.Count)
                 for name, hand, text in hands
             ),
             Operation(
@@ -364,7 +362,9 @@ def _endpoint(
             return Problem(404, "there is no such letter").response()
         except SpoolError as error:
             log.warning("api_spool_trouble", reason=error.reason)
-            return Problem(503, "the spool is not to be had", headers={"Retry-After": "5"}).response()
+            return Problem(
+                503, "the spool is not to be had", headers={"Retry-After": "5"}
+            ).response()
         except Exception:
             log.exception("api_bug", path=request.url.path)
             return Problem(500, "something went wrong here; the log tells").response()

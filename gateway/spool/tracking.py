@@ -9,7 +9,7 @@ letter. Sits on `transaction` and `rows`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -155,9 +155,13 @@ def events_after(connection: Connection, number: int, limit: int) -> tuple[Lette
 
 
 def known_events(
-    connection: Connection, numbers: Iterable[int]
+    connection: Connection, numbers: Iterable[int], named: Collection[str] = ()
 ) -> dict[tuple[int, int], list[tuple[AnyRow, Told]]]:
-    """What is stored of these letters, by letter and key, in the order it came."""
+    """
+    What is stored of these letters, by letter and key, in the order it came.
+
+    `named` leaves out events of others on a list, who may be many; a few hundred names at most.
+    """
     found: dict[tuple[int, int], list[tuple[AnyRow, Told]]] = {}
     for some in _in_parts(set(numbers)):
         query = select(
@@ -170,8 +174,10 @@ def known_events(
                 recipient.c.key == tracking_event.c.key,
             ),
         )
-        of_these = tracking_event.c.message_id.in_(some)
-        for row in connection.execute(query.where(of_these).order_by(tracking_event.c.id)):
+        query = query.where(tracking_event.c.message_id.in_(some))
+        if named:
+            query = query.where(tracking_event.c.recipient.in_(sorted({*named, ""})))
+        for row in connection.execute(query.order_by(tracking_event.c.id)):
             found.setdefault((row.message_id, row.key), []).append((row, told_from_row(row)))
     return found
 
@@ -251,9 +257,13 @@ def _store(
             unknown.append(item)
         pairs += [(item, row) for row in _meant(candidates, item.told.event)]
     entries: dict[tuple[int, int, str], list[_Entry]] = {}
-    for (number, key), rows in known_events(
-        tx.connection, {row.message_id for _, row in pairs}
-    ).items():
+    names = {item.told.event.recipient or "" for item, _ in pairs}
+    known = known_events(
+        tx.connection,
+        {row.message_id for _, row in pairs},
+        names if len(names) < _AT_ONCE else (),
+    )
+    for (number, key), rows in known.items():
         for row, told in rows:
             entries.setdefault((number, key, row.recipient), []).append(_Entry(told, row.id))
     fresh: list[tuple[_Item, AnyRow, _Entry]] = []

@@ -33,6 +33,7 @@ log = structlog.get_logger("gateway")
 
 _AT_ONCE = 20  # ids in one round, asked about
 _SIDE_BY_SIDE = 4  # in so many parts, where a provider is asked id by id
+_TOLD_AT_ONCE = 200  # events in one commit: letters coming in wait some milliseconds for it
 _ROUND_S = 30.0
 _LEASE = timedelta(minutes=2)  # a round and its record are over long before
 _GATHER_S = 0.5  # letters handed over meanwhile are written down together
@@ -128,10 +129,30 @@ class Poller:
             ids = list(dict.fromkeys(one.provider_message_id for one in known))
             told = await _statuses(source, ids, deadline)
             now = self._clock.now()
-            answers += [self._answer(one, told.get(one.provider_message_id), now) for one in known]
+            for one in known:
+                status = told.get(one.provider_message_id)
+                if status is not None:
+                    status = await self._ahead(one, status, now)
+                answers.append(self._answer(one, status, now))
             self._emit(StatusAsked(now, self._account.name, len(ids), len(told)))
         for event in await self._records.answer(answers):
             self._emit(event)
+
+    async def _ahead(self, inquiry: Inquiry, status: LetterStatus, now: datetime) -> LetterStatus:
+        """Store what is too much for one commit, as of a long list; what is left of it."""
+        events = status.events
+        while len(events) > _TOLD_AT_ONCE:
+            some, events = events[:_TOLD_AT_ONCE], events[_TOLD_AT_ONCE:]
+            news = await self._records.track(
+                self._account.name,
+                frozenset({inquiry.provider}),
+                [Told(event, Source.STATUS) for event in some],
+                at=now,
+                look_up_at=None,
+            )
+            for event in news:
+                self._emit(event)
+        return LetterStatus(events, status.final)
 
     def _answer(self, inquiry: Inquiry, status: LetterStatus | None, now: datetime) -> Answer:
         account = self._account

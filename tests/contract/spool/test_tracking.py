@@ -161,6 +161,8 @@ async def test_people_on_a_list(spool: SqlSpool, clock: ManualClock, admit: Admi
         *(told("m", EventType.DELIVERED, to=f"{name}@example.org", asked=True) for name in "abc"),
     )
     assert [event.event.recipient for event in news] == [f"{n}@example.org" for n in "abc"]
+    again = told("m", EventType.DELIVERED, to="b@example.org", asked=True)
+    assert await tell(spool, clock, again) == ()
     story = await spool.story(queue_id)
     assert len(happenings(story)) == 3
     assert story.recipients[0].tracked == ""

@@ -9,6 +9,8 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 from urllib.parse import quote
 
+import structlog
+
 from gateway.config import Settings
 from gateway.domain.events import Emit, Event
 from gateway.spool.store import SqlSpool
@@ -28,6 +30,10 @@ from providers.contract.tracking import (
     WebhookSource,
 )
 from providers.settings import ProviderSettings
+
+log = structlog.get_logger("gateway")
+
+_LONG_ENOUGH = 16  # characters; nothing else tells a provider's call from a stranger's
 
 
 class Tracking:
@@ -72,6 +78,8 @@ class Tracking:
         if accounts:
             self._begin(adopt_always(records, accounts, self._clock, self._emit), "adopt")
         for account in accounts.values():
+            if 0 < len(account.secret) < _LONG_ENOUGH:
+                log.warning("webhook_secret_short", provider=account.name, characters=_LONG_ENOUGH)
             if account.url and account.registry is not None:
                 registering = keep_registered(account, account.registry, self._clock, self._emit)
                 self._begin(registering, "register")

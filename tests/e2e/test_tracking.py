@@ -197,6 +197,30 @@ async def test_letters_of_the_smarthost(sandbox: Sandbox, make_gateway: MakeGate
     assert {line["provider"] for line in tracked(gateway)} == {"main"}
 
 
+async def test_letters_of_the_smarthost_by_webhook(
+    sandbox: Sandbox, make_gateway: MakeGateway, client: httpx.AsyncClient
+) -> None:
+    """Part A: mail by SMTP causes webhooks too; a word that nobody knows is kept as it is told."""
+    gateway = make_gateway(
+        {"main": smarthost(sandbox), "rest": rest_v1(sandbox, webhook_secret="short", poll="0s")},
+        routes=[{"name": "default", "providers": ["main"]}],
+    )
+    await gateway.start()
+    await gateway.wait_for(lambda line: line.get("event") == "webhook_secret_short")
+    await send(gateway, a_load_letter(1))
+    (letter,) = sandbox.letterbox.letters
+    url = f"http://127.0.0.1:{gateway.http_port}/webhooks/rest/short"
+    for word in ("vanished", "delivered"):
+        event = {"message_id": letter.provider_message_id, "event": word, "timestamp": 1700000000}
+        assert (await client.post(url, json=event)).status_code == 200
+    await wait_for_tracked(
+        gateway, [("r1@example.org", "unknown"), ("r1@example.org", "delivered")]
+    )
+    assert {line["provider"] for line in tracked(gateway)} == {"main"}
+    story = (await stories(gateway))["r1@example.org"]
+    assert story.recipients[0].tracked == "delivered, unknown"
+
+
 async def test_letters_of_the_v2_service(sandbox: Sandbox, make_gateway: MakeGateway) -> None:
     """C.6: a batch is asked about until everybody's fate is known."""
     gateway = make_gateway(

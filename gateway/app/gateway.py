@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 import structlog
 from starlette.routing import BaseRoute
@@ -32,6 +32,7 @@ from gateway.app.parts import (
     spool_folder,
     suppression_rules,
     timeouts,
+    webhook_endpoints,
 )
 from gateway.app.sessions import SessionCounts
 from gateway.app.tracking import Tracking, forget_old
@@ -41,6 +42,7 @@ from gateway.delivery.aftermath import Aftermath
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
 from gateway.delivery.reporter import Reporter
 from gateway.delivery.subscriptions import SubscriptionSync
+from gateway.delivery.webhooks import WebhookSender
 from gateway.domain.events import Event
 from gateway.errors import SpoolError
 from gateway.ingress import replies
@@ -173,6 +175,17 @@ class Gateway:
         self.smtp_ports = dict(front_door.ports)
         self._collect_maildrop(intake)
 
+    def _callers(self, spool: SqlSpool) -> list[tuple[Coroutine[None, None, None], str]]:
+        """What calls applications' webhooks, where there are any."""
+        endpoints = webhook_endpoints(self._settings)
+        if not endpoints:
+            return []
+        self.metrics.add_webhooks(endpoints)
+        sender = WebhookSender(
+            spool.webhooks, endpoints, self._clock, random.random, self.metrics.webhook_answered
+        )
+        return [(sender.run(), "webhooks")]
+
     def _api_routes(self, spool: SqlSpool) -> Sequence[BaseRoute]:
         """The HTTP API, where somebody may use it; it takes letters once there is an intake."""
         settings, clock = self._settings, self._clock
@@ -197,14 +210,15 @@ class Gateway:
             spool,
             self._reporter,
             lambda: aftermath_rules(self._settings),
-            self._clock,
-            self._see,
-            self._dispatcher.expect,
+            clock=self._clock,
+            emit=self._see,
+            expect=self._dispatcher.expect,
         )
         for coroutine, name in (
             (self._suppressions.run(), "suppressions"),
             (sync.run(), "subscriptions"),
             (aftermath.run(), "aftermath"),
+            *self._callers(spool),
         ):
             self._background.append(asyncio.create_task(coroutine, name=name))
 
@@ -377,7 +391,17 @@ def _in_need_of_restart(before: Settings, after: Settings) -> list[str]:
     """The sections whose changes a reload leaves out."""
     reloaded = {name: getattr(after.smtp, name) for name in _RELOADED_OF_SMTP}
     old = before.model_copy(update={"smtp": before.smtp.model_copy(update=reloaded)})
-    sections = ("hostname", "smtp", "http", "spool", "delivery", "duplicates", "maildrop", "log")
+    sections = (
+        "hostname",
+        "smtp",
+        "http",
+        "spool",
+        "delivery",
+        "duplicates",
+        "maildrop",
+        "log",
+        "webhooks",
+    )
     return [name for name in sections if getattr(after, name) != getattr(old, name)]
 
 

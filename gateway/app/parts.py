@@ -12,7 +12,9 @@ from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.delivery.aftermath import AftermathRules
 from gateway.delivery.report_rules import ReportRules, gaps, mta_name
+from gateway.delivery.webhooks import Endpoint
 from gateway.domain.health import CircuitRules
+from gateway.domain.webhook import key_from_secret
 from gateway.spool.batcher import OnCommit, OnHealth
 from gateway.spool.store import SqlSpool
 from gateway.spool.url import parse_spool_url
@@ -77,6 +79,14 @@ def aftermath_rules(settings: Settings) -> AftermathRules:
     )
 
 
+def webhook_endpoints(settings: Settings) -> dict[str, Endpoint]:
+    """The webhooks of applications by name."""
+    return {
+        name: Endpoint(given.url, key_from_secret(given.secret.get_secret_value()))
+        for name, given in settings.webhooks.items()
+    }
+
+
 def suppression_rules(settings: Settings) -> SuppressionRules:
     """Which reasons count, and how clients learn of it."""
     return SuppressionRules(settings.suppression.reasons, settings.suppression.answer)
@@ -131,6 +141,7 @@ async def open_spool(
         lease=settings.spool.lease,
         duplicates_window=settings.duplicates.window,
         exclusive=exclusive,
+        outbox={name: frozenset(given.events) for name, given in settings.webhooks.items()},
         on_commit=on_commit,
         on_health=on_health,
     )

@@ -40,6 +40,9 @@ app.command("explain")(explain.explain)
 app.command("erase")(erase.erase)
 app.add_typer(queue.app, name="queue")
 app.add_typer(
+    lazy_group("gateway.cli.webhooks", "Calls to applications' webhooks."), name="webhooks"
+)
+app.add_typer(
     lazy_group("gateway.cli.suppress", "Addresses that are sent nothing."), name="suppress"
 )
 app.add_typer(lazy_group("gateway.cli.v1.commands", "The v1 API, every endpoint."), name="v1")

@@ -26,6 +26,7 @@ from gateway.config.smtp import SmtpSettings
 from gateway.config.spool import SpoolSettings
 from gateway.config.suppression import SuppressionSettings
 from gateway.config.tracking import TrackingSettings
+from gateway.config.webhooks import WebhookSettings
 from gateway.domain.routing import Route
 from gateway.ingress.maildrop import LISTENER
 from gateway.ingress.submission import API
@@ -64,6 +65,9 @@ class Settings(BaseSettings):
     duplicates: DuplicatesSettings = DuplicatesSettings()
     tracking: TrackingSettings = TrackingSettings()
     maildrop: MaildropSettings = MaildropSettings()
+    webhooks: dict[str, WebhookSettings] = Field(
+        default={}, description="Applications that are told what becomes of letters, by name."
+    )
     suppression: SuppressionSettings = SuppressionSettings()
     log: LogSettings = LogSettings()
 
@@ -80,6 +84,15 @@ class Settings(BaseSettings):
         if not isinstance(value, Mapping):
             return value
         return {name: _provider_settings(str(name), given) for name, given in value.items()}
+
+    @field_validator("webhooks")
+    @classmethod
+    def _webhook_names_are_plain(
+        cls, value: dict[str, WebhookSettings]
+    ) -> dict[str, WebhookSettings]:
+        for name in value:
+            checked_name(name)
+        return value
 
     @model_validator(mode="after")
     def _routes_lead_somewhere(self) -> Self:

@@ -78,6 +78,7 @@ class Aftermath:
         spool: SqlSpool,
         reporter: Reporter,
         rules: Callable[[], AftermathRules],
+        *,
         clock: Clock,
         emit: Emit,
         expect: Callable[[str, datetime], None],
@@ -115,7 +116,12 @@ class Aftermath:
         for event in events:
             await self._weigh(event, rules, effects)
         step = FollowStep(
-            FOLLOWER, position, events[-1].number, tuple(effects.suppressions), rules.accounts
+            FOLLOWER,
+            position,
+            events[-1].number,
+            tuple(effects.suppressions),
+            rules.accounts,
+            tuple(events),
         )
         if await self._spool.follow(step, effects.notes, effects.letters):
             for told in effects.told:

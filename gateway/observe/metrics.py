@@ -54,6 +54,7 @@ _SIZES = (1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 
 _LETTERS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 _BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _CIRCUIT = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
+_WEBHOOK_RESULTS = ("taken", "refused", "given_up")
 _CODE_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 
@@ -180,6 +181,11 @@ class Metrics:
         self.failed = self._counter(
             "recipients_failed", "Recipients given up, by last provider.", ("provider",)
         )
+        self.webhook_deliveries = self._counter(
+            "webhook_deliveries",
+            "Calls to applications' webhooks: taken, refused for now, or given up.",
+            ("webhook", "result"),
+        )
         self.suppressed = self._counter(
             "suppressed",
             "Recipients that were sent nothing: the address is on the suppression list.",
@@ -285,6 +291,16 @@ class Metrics:
                 self.statuses_answered,
             ):
                 metric.labels(provider)
+
+    def add_webhooks(self, endpoints: Iterable[str]) -> None:
+        """Show all series of these webhooks of applications from now on."""
+        for endpoint in endpoints:
+            for result in _WEBHOOK_RESULTS:
+                self.webhook_deliveries.labels(endpoint, result)
+
+    def webhook_answered(self, endpoint: str, result: str) -> None:
+        """Count a call to an application's webhook."""
+        self.webhook_deliveries.labels(endpoint, result).inc()
 
     def add_routes(self, routes: Iterable[str]) -> None:
         """Show all series of these routes from now on."""

@@ -25,6 +25,7 @@ from gateway.spool.schema import (
     note,
     recipient,
     tracking_event,
+    webhook_call,
 )
 from gateway.spool.transaction import Transaction
 
@@ -116,7 +117,7 @@ def _purge(tx: Transaction, numbers: Sequence[int]) -> int:
     )
     settled = tx.connection.execute(query).scalars().all()
     # Recipients first: a late story is written under a lock on its recipient (`passage`).
-    for table in (recipient, note, attempt, tracking_event, content):
+    for table in (recipient, note, attempt, tracking_event, webhook_call, content):
         tx.connection.execute(delete(table).where(table.c.message_id.in_(settled)))
     tx.connection.execute(delete(message).where(message.c.id.in_(settled)))
     return len(settled)

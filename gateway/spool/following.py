@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from gateway.domain.events import LetterTracked
 from gateway.domain.suppression import Suppression
-from gateway.spool.rows import AnyRow, queued_message_from_rows
 from gateway.spool.protocol import QueuedMessage
+from gateway.spool.rows import AnyRow, micros_from_moment, number_of, queued_message_from_rows
 from gateway.spool.schema import message, recipient, turn
 from gateway.spool.suppressions import add_in
 from gateway.spool.transaction import Transaction
@@ -33,6 +34,7 @@ class FollowStep:
         after: How far it comes.
         suppressions: Addresses that are sent nothing from now on.
         accounts: Who is told of those that are new and complained.
+        events: What applications are told of.
     """
 
     name: str
@@ -40,6 +42,7 @@ class FollowStep:
     after: int
     suppressions: tuple[Suppression, ...] = ()
     accounts: tuple[str, ...] = ()
+    events: tuple[LetterTracked, ...] = ()
 
 
 def read_position(connection: Connection, name: str) -> int:
@@ -54,6 +57,9 @@ def take_step(tx: Transaction, step: FollowStep) -> bool:
         return False
     if step.suppressions:
         add_in(tx, step.suppressions, step.accounts)
+    for one in step.events:
+        number, at = number_of(one.queue_id), micros_from_moment(one.at)
+        tx.announce(one.event.event_type.value, number, one.recipient_key, at, one.number)
     return True
 
 

@@ -64,6 +64,7 @@ class Recording(NamedTuple):
     settles: str  # the settled state, or empty
     attempt: Values | None
     notes: list[Values]
+    at: int
 
 
 class Decision(NamedTuple):
@@ -324,6 +325,7 @@ class Passage:
             str(after) if settled else "",
             None if ended is None else attempt_values(number, key, change.attempts, ended),
             [(number, micros_from_moment(at), key, line) for line in change.notes],
+            micros_from_moment(at),
         )
 
 
@@ -358,6 +360,7 @@ def _tell(tx: Transaction, recordings: Sequence[Recording]) -> None:
         if recording.settles:
             settled[recording.number] = None
             tx.count(recording.settles, 1)
+            tx.announce(recording.settles, recording.number, recording.key, recording.at)
         if recording.attempt is not None:
             attempts.append(recording.attempt)
         notes += recording.notes

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION = "0009"
+VERSION = "0010"
 """The newest migration: what a store must be at to be used by this program."""
 
 VERSION_TABLE = "spool_version"
@@ -252,6 +252,24 @@ subscription_call = Table(
 )
 """Accounts that are to be told of a change of the list; gone once they are."""
 
+webhook_call = Table(
+    "webhook_call",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("endpoint", Text, nullable=False),
+    Column("event", Text, nullable=False),  # a settled state, or a word of `EventType`
+    Column("message_id", BigInteger, nullable=False),
+    Column("key", Integer, nullable=False),
+    Column("tracking_event", BigInteger, nullable=False),  # its id, or 0
+    Column("at", BigInteger, nullable=False),
+    Column("due_at", BigInteger),  # NULL: given up
+    Column("attempts", Integer, nullable=False),
+    Column("said", Text, nullable=False),
+    # The id of a call is what its application knows it by: none is given twice.
+    sqlite_autoincrement=True,
+)
+"""Calls to applications' webhooks; gone once they are answered. It holds no address."""
+
 turn = Table(
     "turn",
     metadata,
@@ -294,4 +312,11 @@ Index(
     inquiry.c.due_at,
     sqlite_where=inquiry.c.due_at.is_not(None),
     postgresql_where=inquiry.c.due_at.is_not(None),
+)
+Index("webhook_call_message", webhook_call.c.message_id)
+Index(
+    "webhook_call_due",
+    webhook_call.c.due_at,
+    sqlite_where=webhook_call.c.due_at.is_not(None),
+    postgresql_where=webhook_call.c.due_at.is_not(None),
 )

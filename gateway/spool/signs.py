@@ -75,5 +75,6 @@ def _settle(tx: Transaction, given: Sign) -> bool:
     told = f"a sign of the provider proves the hand-over: {outcome.diagnostic}".rstrip(": ")
     tx.cursor.execute(tx.statements.insert_note, (number, at, key, told))
     tx.count(_SETTLED.value, 1)
+    tx.announce(_SETTLED.value, number, key, at)
     tx.drop_settled_contents({number})
     return True

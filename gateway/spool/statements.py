@@ -32,6 +32,7 @@ from gateway.spool.schema import (
     note,
     recipient,
     tally,
+    webhook_call,
 )
 
 MESSAGE = tuple(message.c.keys())
@@ -40,6 +41,17 @@ RECIPIENT = tuple(recipient.c.keys())
 ATTEMPT = tuple(attempt.c.keys())
 MARK = tuple(mark.c.keys())
 NOTE = ("message_id", "at", "key", "text")
+WEBHOOK_CALL = (
+    "endpoint",
+    "event",
+    "message_id",
+    "key",
+    "tracking_event",
+    "at",
+    "due_at",
+    "attempts",
+    "said",
+)
 START = (
     *("state", "provider", "attempts", "started_at"),
     *("of_message_id", "of_key", "of_lease", "of_attempts", "of_state"),
@@ -72,7 +84,11 @@ class Statements:
         self.delete_mark = compiled(
             delete(mark).where(mark.c.message_id == bindparam("of_message_id")), "of_message_id"
         )
-        # Inline: PostgreSQL would be asked for the id it gave.
+        # Inline, both: PostgreSQL would be asked for the id it gave.
+        self.insert_webhook_call = compiled(
+            insert(webhook_call).values({name: _set(name) for name in WEBHOOK_CALL}).inline(),
+            *WEBHOOK_CALL,
+        )
         self.insert_note = compiled(
             insert(note).values({name: _set(name) for name in NOTE}).inline(), *NOTE
         )

@@ -66,8 +66,9 @@ from gateway.spool.sqlite import SqliteEngine
 from gateway.spool.statements import Statements
 from gateway.spool.suppressions import SqlSuppressions
 from gateway.spool.tracking_records import TrackingRecords
-from gateway.spool.transaction import Transaction, Writer
+from gateway.spool.transaction import NO_OUTBOX, Outbox, Transaction, Writer
 from gateway.spool.url import parse_spool_url
+from gateway.spool.webhooks import SqlWebhooks
 from providers.contract.clock import Clock
 from providers.contract.outcome import DeliveryOutcome
 
@@ -93,6 +94,7 @@ class SqlSpool:
         lease: timedelta,
         exclusive: bool,
         max_waiting_octets: int,
+        outbox: Outbox,
         on_commit: OnCommit | None,
         on_health: OnHealth | None,
     ) -> None:
@@ -114,7 +116,7 @@ class SqlSpool:
             alone=exclusive and not engine.shared,
             bodies=self._bodies,
         )
-        self._writer = Writer(engine, Statements(engine.dialect), self._free_files)
+        self._writer = Writer(engine, Statements(engine.dialect), self._free_files, outbox)
         self._batcher: Batcher[Transaction] = Batcher(
             begin=self._writer.begin,
             trouble_from=engine.trouble_from,
@@ -129,6 +131,11 @@ class SqlSpool:
     def is_shared(self) -> bool:
         """Whether other gateways may write here too."""
         return self._engine.shared
+
+    @property
+    def webhooks(self) -> SqlWebhooks:
+        """Calls to applications that are to be made."""
+        return SqlWebhooks(self._batcher.submit, self._read)
 
     @property
     def suppressions(self) -> SqlSuppressions:
@@ -148,6 +155,7 @@ class SqlSpool:
         exclusive: bool,
         patience: timedelta = timedelta(seconds=5),
         max_waiting_octets: int = MAX_WAITING_OCTETS,
+        outbox: Outbox = NO_OUTBOX,
         on_commit: OnCommit | None = None,
         on_health: OnHealth | None = None,
     ) -> SqlSpool:
@@ -166,6 +174,7 @@ class SqlSpool:
                 alone; else as one who looks in beside it.
             patience: How long to wait for the lock of another process.
             max_waiting_octets: Contents that wait for the disk at once; one may always.
+            outbox: By name, webhooks of applications, and the events that each wants.
             on_commit: Told of each commit: its seconds, and how many letters it admitted.
             on_health: Told why nothing can be written, and with `None` that it can again.
 
@@ -190,6 +199,7 @@ class SqlSpool:
             lease=lease,
             exclusive=exclusive,
             max_waiting_octets=max_waiting_octets,
+            outbox=outbox,
             on_commit=on_commit,
             on_health=on_health,
         )

@@ -8,7 +8,7 @@ Belongs to the writer thread. Sits on `engine` and `statements`; what is written
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from sqlalchemy import Connection, select, text
@@ -19,6 +19,10 @@ from gateway.spool.rows import Values
 from gateway.spool.schema import tally
 from gateway.spool.statements import Statements
 
+Outbox = Mapping[str, frozenset[str]]
+"""By name, the webhooks of applications, and the events that each wants to know."""
+
+NO_OUTBOX: Outbox = {}
 _NONE: frozenset[int] = frozenset()
 
 # Another process may add the same; SQLAlchemy has this clause only for each engine by itself.
@@ -37,7 +41,16 @@ class Transaction:
         statements: Compiled for this engine.
     """
 
-    __slots__ = ("_counted", "_engine", "_freed_files", "connection", "cursor", "statements")
+    __slots__ = (
+        "_counted",
+        "_engine",
+        "_freed_files",
+        "_outbox",
+        "_told",
+        "connection",
+        "cursor",
+        "statements",
+    )
 
     def __init__(
         self,
@@ -45,8 +58,11 @@ class Transaction:
         connection: Connection,
         cursor: DBAPICursor,
         statements: Statements,
+        outbox: Outbox,
     ) -> None:
         self._engine = engine
+        self._outbox = outbox
+        self._told: list[Values] = []
         self.connection = connection
         self.cursor = cursor
         self.statements = statements
@@ -60,6 +76,12 @@ class Transaction:
     def count(self, name: str, number: int) -> None:
         """Add to the tally, once for the whole transaction."""
         self._counted[name] += number
+
+    def announce(self, event: str, number: int, key: int, at: int, tracking_event: int = 0) -> None:
+        """Have the webhooks called that want to know; written with all else."""
+        for endpoint, wanted in self._outbox.items():
+            if event in wanted:
+                self._told.append((endpoint, event, number, key, tracking_event, at, at, 0, ""))
 
     def missed(
         self, statement: str, rows: Sequence[Values], *, all_or_none: bool = False
@@ -114,7 +136,7 @@ class Transaction:
         self._freed_files += filed
 
     def finish(self) -> list[int]:
-        """Write the tally; returns the letters whose files may go after the commit."""
+        """Write tally and calls; returns the letters whose files may go after the commit."""
         if self._counted:
             shard = self._engine.shard
             self.cursor.executemany(
@@ -122,6 +144,8 @@ class Transaction:
                 # In one order: two processes may have the same shard.
                 [(number, shard, name) for name, number in sorted(self._counted.items())],
             )
+        if self._told:
+            self.cursor.executemany(self.statements.insert_webhook_call, self._told)
         return self._freed_files
 
 
@@ -134,12 +158,18 @@ class Writer:
     Args:
         engine: The database.
         statements: Compiled for it.
+        outbox: Who is called for what.
         free_files: Called after a commit with the letters whose files are of no use any more.
     """
 
     def __init__(
-        self, engine: Engine, statements: Statements, free_files: Callable[[Sequence[int]], None]
+        self,
+        engine: Engine,
+        statements: Statements,
+        free_files: Callable[[Sequence[int]], None],
+        outbox: Outbox = NO_OUTBOX,
     ) -> None:
+        self._outbox = outbox
         self._engine = engine
         self._statements = statements
         self._free_files = free_files
@@ -154,7 +184,9 @@ class Writer:
         """
         try:
             connection, cursor = self._begin()
-            transaction = Transaction(self._engine, connection, cursor, self._statements)
+            transaction = Transaction(
+                self._engine, connection, cursor, self._statements, self._outbox
+            )
             yield transaction
             with transaction.together():
                 freed = transaction.finish()

@@ -32,9 +32,9 @@ def aftermath(delivery: Delivery, rules: AftermathRules = EVERY) -> Aftermath:
         delivery.spool,
         reporter,
         lambda: rules,
-        delivery.clock,
-        delivery.see,
-        lambda _provider, _due_at: None,
+        clock=delivery.clock,
+        emit=delivery.see,
+        expect=lambda _provider, _due_at: None,
     )
 
 
@@ -87,9 +87,10 @@ async def test_a_later_bounce_suppresses_and_is_reported_once(delivery: Delivery
     assert "550 5.1.10 no such mailbox" in recipient["Diagnostic-Code"]
     story = await delivery.spool.story(queue_id)
     assert any(report_id in line.text for line in story.lines)
-    assert await delivery.spool.suppressions.due_calls(
-        delivery.clock.now(), delivery.clock.now(), 10
-    ) == []  # an address that bounced is no wish of anybody's
+    assert (
+        await delivery.spool.suppressions.due_calls(delivery.clock.now(), delivery.clock.now(), 10)
+        == []
+    )  # an address that bounced is no wish of anybody's
 
 
 @pytest.mark.parametrize(

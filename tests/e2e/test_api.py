@@ -82,7 +82,7 @@ async def test_a_json_letter_arrives_whole(sandbox: Sandbox, make_gateway: MakeG
         assert shown["listener"] == "api"
         assert {one["state"] for one in shown["recipients"]} == {"handed_over"}
         story = (await http.get(f"/api/letters/{queue_id}/story")).json()
-        assert [line["what"] for line in story["lines"]][0] == "received"
+        assert story["lines"][0]["what"] == "received"
         found = await http.get("/api/letters", params={"search": "bob@example.org"})
         assert found.json()["queue_ids"] == [queue_id]
 
@@ -99,9 +99,7 @@ async def test_a_raw_letter_takes_its_envelope_from_the_query(
         content = b"From: x@example.com\nSubject: raw\n\nbody\n"
         ids = set()
         for _ in range(2):
-            answer = await http.post(
-                "/api/letters", params=query, content=content, headers=headers
-            )
+            answer = await http.post("/api/letters", params=query, content=content, headers=headers)
             assert answer.status_code == 202, answer.text
             ids.add(answer.json()["queue_id"])
         assert len(ids) == 1
@@ -115,7 +113,9 @@ async def test_what_cannot_be_taken_is_a_problem(
 ) -> None:
     """RFC 9457 with what an SMTP client would hear; nothing of it reaches the spool."""
     gateway = a_gateway(
-        sandbox, make_gateway, smtp={
+        sandbox,
+        make_gateway,
+        smtp={
             "listeners": [{"name": "app", "host": "127.0.0.1", "port": 0}],
             "max_message_size": "8KiB",
             "max_recipients": 2,
@@ -123,6 +123,7 @@ async def test_what_cannot_be_taken_is_a_problem(
     )
     await gateway.start()
     raw = {"Content-Type": "message/rfc822"}
+    is_json = {"Content-Type": "application/json"}
     query = {"from": "a@example.com", "to": "bob@example.org"}
     many = [f"u{n}@example.org" for n in range(3)]
     async with client(gateway) as http:
@@ -143,7 +144,7 @@ async def test_what_cannot_be_taken_is_a_problem(
             (413, await http.post("/api/letters", json=a_letter(text="x" * 9000))),
             (413, await http.post("/api/letters", json=a_letter(text="x" * 90_000))),
             (413, await http.post("/api/letters", params=query, content=b"x" * 9000, headers=raw)),
-            (400, await http.post("/api/letters", content=b"{", headers={"Content-Type": "application/json"})),
+            (400, await http.post("/api/letters", content=b"{", headers=is_json)),
             (415, await http.post("/api/letters", content=b"hello")),
             (422, await http.post("/api/letters", content=b"x", headers=raw)),
             (404, await http.get("/api/letters/nothing")),
@@ -176,9 +177,7 @@ async def test_nobody_gets_in_without_the_token(
     assert TOKEN not in str(gateway.log)
 
 
-async def test_without_a_token_there_is_no_api(
-    sandbox: Sandbox, make_gateway: MakeGateway
-) -> None:
+async def test_without_a_token_there_is_no_api(sandbox: Sandbox, make_gateway: MakeGateway) -> None:
     """The rest of the HTTP side is as it was."""
     gateway = make_gateway({"main": smarthost(sandbox)})
     await gateway.start()

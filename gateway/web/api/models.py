@@ -26,9 +26,8 @@ from gateway.domain.suppression import SuppressionReason
 from providers.contract.address import InvalidAddress, parse_address
 
 _FIELD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,75}\Z")
-_OURS = frozenset(
-    "from to cc bcc sender reply-to subject date message-id received return-path".split()
-)
+_ENVELOPE_FIELDS = ("from", "to", "cc", "bcc", "sender", "reply-to", "return-path")
+_OURS = frozenset({*_ENVELOPE_FIELDS, "subject", "date", "message-id", "received"})
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+-]{1,60}/[A-Za-z0-9.+-]{1,60}\Z")
 
 

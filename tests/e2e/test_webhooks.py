@@ -1,0 +1,154 @@
+"""Applications that are told: signed calls of the real daemon, made again until they are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import smtplib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from providers.sandbox.faults import Fault, FaultKind
+from providers.sandbox.server import Sandbox
+from tests.e2e.conftest import MakeGateway
+from tests.e2e.gateway_process import GatewayProcess, LogLine, smarthost
+
+KEY = b"k" * 32
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+
+
+@dataclass
+class Application:
+    """A webhook that answers by a script, and with 204 after it."""
+
+    answers: list[int] = field(default_factory=list)
+    calls: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    port: int = 0
+
+    async def hook(self, request: Request) -> Response:
+        self.calls.append((dict(request.headers), await request.body()))
+        self.changed.set()
+        code = self.answers.pop(0) if self.answers else 204
+        return RedirectResponse("/elsewhere", 307) if code == 307 else Response(status_code=code)
+
+    async def called(self, times: int) -> list[dict[str, Any]]:
+        async with asyncio.timeout(60):
+            while len(self.calls) < times:
+                self.changed.clear()
+                await self.changed.wait()
+        return [json.loads(body) for _, body in self.calls]
+
+
+@pytest.fixture
+async def application() -> AsyncIterator[Application]:
+    app = Application()
+    routes = [Route("/{anything}", app.hook, methods=["POST"])]
+    server = uvicorn.Server(
+        uvicorn.Config(Starlette(routes=routes), port=0, lifespan="off", log_config=None)
+    )
+    server.capture_signals = lambda: __import__("contextlib").nullcontext()  # type: ignore[method-assign]
+    task = asyncio.create_task(server.serve())
+    async with asyncio.timeout(20):
+        while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(0.01)
+    app.port = server.servers[0].sockets[0].getsockname()[1]
+    yield app
+    server.should_exit = True
+    await task
+
+
+def a_gateway(
+    sandbox: Sandbox, make_gateway: MakeGateway, application: Application
+) -> GatewayProcess:
+    hook = {"url": f"http://127.0.0.1:{application.port}/hook", "secret": SECRET}
+    return make_gateway({"main": smarthost(sandbox)}, webhooks={"shop": hook})
+
+
+async def send(gateway: GatewayProcess, to: str = "bob@example.org") -> None:
+    def talk() -> None:
+        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=30) as smtp:
+            smtp.sendmail("a@example.com", to, b"Subject: Order 77\r\n\r\nbody\r\n")
+
+    await asyncio.to_thread(talk)
+
+
+def event(word: str, **fields: object) -> object:
+    def fits(line: LogLine) -> bool:
+        return line["event"] == word and fields.items() <= line.items()
+
+    return fits
+
+
+async def test_applications_hear_what_became_of_a_letter(
+    sandbox: Sandbox, make_gateway: MakeGateway, application: Application
+) -> None:
+    """Handed over and failed, each once, signed so that the application can check it."""
+    sandbox.faults.add(Fault(FaultKind.REFUSE, "smarthost", times=None, recipient="wrong@"))
+    gateway = a_gateway(sandbox, make_gateway, application)
+    await gateway.start()
+    await send(gateway)
+    await send(gateway, "wrong@example.org")
+    told = {one["data"]["recipient"]: one for one in await application.called(2)}
+    assert told["bob@example.org"]["type"] == "letter.handed_over"
+    assert told["bob@example.org"]["data"]["provider"] == "main"
+    assert told["wrong@example.org"]["type"] == "letter.failed"
+    assert told["wrong@example.org"]["data"]["status"].startswith("5.")
+    headers, body = application.calls[0]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    signature = base64.b64encode(hmac.digest(KEY, signed, hashlib.sha256)).decode()
+    assert headers["webhook-signature"] == f"v1,{signature}"
+    labels = {"webhook": "shop", "result": "taken"}
+    # The report to the sender is a letter too, and told of.
+    await application.called(3)
+    await gateway.wait_for_metric(3, "mailquay_webhook_deliveries_total", **labels)
+    assert SECRET not in str(gateway.log)
+
+
+async def test_a_call_that_is_refused_is_made_again_with_the_same_id(
+    sandbox: Sandbox, make_gateway: MakeGateway, application: Application
+) -> None:
+    """A kill between the two loses nothing; a redirect is not followed."""
+    application.answers += [500, 307]
+    gateway = a_gateway(sandbox, make_gateway, application)
+    await gateway.start()
+    await send(gateway)
+    await gateway.wait_for(event("webhook_put_off", said="HTTP 500"))
+    await gateway.kill()
+    await gateway.start()
+    await application.called(3)
+    ids = {headers["webhook-id"] for headers, _ in application.calls}
+    assert len(ids) == 1
+    assert len(application.calls) == 3
+
+
+async def test_dead_letters_are_replayed_by_command(
+    sandbox: Sandbox, make_gateway: MakeGateway, application: Application
+) -> None:
+    """410 gives a call up at once; it stays until somebody says otherwise."""
+    application.answers.append(410)
+    gateway = a_gateway(sandbox, make_gateway, application)
+    await gateway.start()
+    await send(gateway)
+    await gateway.wait_for(event("webhook_given_up"))
+    code, out, _ = await gateway.command("webhooks", "list", "--dead", "--json")
+    (dead,) = json.loads(out)
+    assert (code, dead["endpoint"], dead["said"]) == (0, "shop", "HTTP 410")
+    _, out, _ = await gateway.command("webhooks", "replay", str(dead["number"]))
+    assert "1 calls are due now" in out
+    await application.called(2)
+    labels = {"webhook": "shop", "result": "taken"}
+    await gateway.wait_for_metric(1, "mailquay_webhook_deliveries_total", **labels)
+    _, out, _ = await gateway.command("webhooks", "list", "--json")
+    assert json.loads(out) == []

@@ -74,7 +74,9 @@ async def test_every_reference_on_the_page_leads_somewhere(tmp_path: Path) -> No
     assert all("401" in o["responses"] and "422" in o["responses"] for o in operations)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     bodies=st.lists(JSON | st.dictionaries(MEMBERS, JSON, max_size=5), min_size=1, max_size=4),
     text=st.text(st.characters(exclude_characters="/?#", min_codepoint=33), min_size=1, max_size=9),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,8 @@ from gateway.cli.output import ConfigOption, print_line
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
+    from gateway.config import Settings
+    from gateway.observe.addresses import AddressMarks
     from providers.sandbox.server import Sandbox
 
 
@@ -24,7 +27,7 @@ def serve(config: ConfigOption = None) -> None:
     from gateway.observe.log import set_up
 
     settings = load(config)
-    set_up(settings.log.format, settings.log.level)
+    set_up(settings.log.format, settings.log.level, _marks(settings))
     uvloop.run(run_until_stopped(settings, read_again=lambda: load(config)))
 
 
@@ -141,3 +144,13 @@ def _greeter(config: Path, sandbox: Sandbox) -> Callable[[Gateway], None]:
             print_line(line)
 
     return greet
+
+
+def _marks(settings: Settings) -> AddressMarks | None:
+    """What stands in place of addresses in the log, where the operator wants that."""
+    from gateway.observe.addresses import AddressMarks
+
+    if settings.log.addresses == "plain":
+        return None
+    key = settings.log.address_key
+    return AddressMarks(secrets.token_bytes(32) if key is None else key.get_secret_value().encode())

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-_ADDRESS = re.compile(r"[^\s<>()\[\]\",;:=@]{1,64}@[^\s<>()\",;:=@]{1,255}[^\s<>()\",;:=@.]")
+_ADDRESS = re.compile(r"[^\s<>()\[\]\",;:=@]{1,64}@[^\s<>()\"',;:=@]{1,255}[^\s<>()\"',;:=@.]")
 _NOT_ADDRESSES = frozenset({"message_id"})  # of a letter, and of nobody
 
 

@@ -36,6 +36,7 @@ from gateway.domain.events import (
 )
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Result
+from gateway.observe.addresses import AddressMarks
 from providers.contract.outcome import Kind
 from providers.contract.tracking import EventType
 
@@ -52,27 +53,33 @@ _QUIET = (
 )
 
 
-def set_up(style: Literal["auto", "json", "human"], level: str) -> None:
+def set_up(
+    style: Literal["auto", "json", "human"], level: str, marks: AddressMarks | None = None
+) -> None:
     """
     Configure logging for the process; lines go to standard error.
 
     Args:
         style: `auto` is human on a terminal, JSON elsewhere.
         level: `debug`, `info`, `warning` or `error`.
+        marks: What stands in place of addresses; without it they stand there.
     """
     human = style == "human" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     ]
-    renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-        if human
-        else [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_as_json),
-        ]
+    # A traceback is looked through as text; the console would write it from the exception itself.
+    as_text: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info] if marks or not human else []
     )
+    renderer: list[structlog.typing.Processor] = [
+        *as_text,
+        *((marks,) if marks else ()),
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if human
+        else structlog.processors.JSONRenderer(serializer=_as_json),
+    ]
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import smtplib
-import socket
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox
 from tests.container.podman import Podman, skip_without_tools
 from tests.e2e.gateway_process import smarthost
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 TAG = "localhost/mailquay:test"
@@ -47,13 +47,6 @@ def volume(podman: Podman) -> Iterator[str]:
     yield NAME
     podman("rm", "-f", NAME)
     podman("volume", "rm", NAME)
-
-
-def free_port() -> int:
-    """A port that nobody listens on; the container shares our network."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def run(podman: Podman, folder: Path, volume: str, sandbox: Sandbox) -> tuple[int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -14,14 +13,9 @@ import yaml
 from providers.sandbox.server import Sandbox
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import GatewayProcess, environment, run, smarthost
+from tests.support.ports import free_port
 
 TEXT = b"Subject: Hi\nTo: a@example.org\nCc: Team: b@example.org;\nBcc: c@example.org\n\nhello\n"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def on_a_port(make_gateway: MakeGateway, sandbox: Sandbox) -> GatewayProcess:

@@ -22,7 +22,7 @@ from providers.sandbox.server import Sandbox
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import GatewayProcess, LogLine, form_v2, rest_v1, smarthost
 from tests.support.load import Load, LoadLetter, a_load_letter
-from tests.support.prometheus import free_port
+from tests.support.ports import free_port
 
 SECRET = "not-to-be-guessed-0123456789"
 LETTERS = 40

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,8 @@ from urllib.parse import urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+
+from tests.support.ports import free_port
 
 VARIABLE = "MAILQUAY_TEST_PG"
 USER = "mailquay"
@@ -106,7 +107,7 @@ class PostgresqlServer:
         self._as_owner: dict[str, Any] = {}
         # Not in pytest's folder, which its owner may not enter.
         self.folder = Path(tempfile.mkdtemp(prefix="mailquay-pg-"))
-        self.port = _free_port()
+        self.port = free_port()
         if (owner := _owner()) is not None:
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
             ids = {"user": owner.pw_uid, "group": owner.pw_gid}
@@ -228,10 +229,3 @@ def _owner() -> pwd.struct_passwd | None:
         except KeyError:
             continue
     raise NoPostgresql("PostgreSQL does not run as root, and there is nobody else")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

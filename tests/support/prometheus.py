@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,10 @@ import httpx
 import pytest
 import yaml
 
+from tests.support.ports import free_port
+
 _PROGRAM = "prometheus"
 _WAIT_S = 60.0
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 class Prometheus:

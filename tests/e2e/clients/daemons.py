@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from bench import postfix
 from tests.e2e.clients.programs import EVERY_WAY, needs, run
 from tests.e2e.clients.way import REVERSE_PATH, SUBJECT, TEXT, Way, letter
 from tests.e2e.gateway_process import environment
+from tests.support.ports import free_port
 
 EXIM = Path(".venv/exim/usr/sbin/exim4").resolve()
 """Where tests/system-packages unpacks it: as a package it would take the place of Postfix."""
@@ -57,7 +57,7 @@ class Daemon:
 async def _postfix(ways: Ways, to: Addresses) -> AsyncIterator[None]:
     """A letter for each way into its maildrop; per address a transport, per next hop a policy."""
     with _folder() as folder:
-        config = postfix.write_instance(folder, port=_free_port(), sink_port=9)
+        config = postfix.write_instance(folder, port=free_port(), sink_port=9)
         ca = folder / "ca.crt"
         shutil.copy(ways["plain"].ca, ca)
         hops = {name: f"[127.0.0.1]:{way.port}" for name, way in ways.items()}
@@ -159,7 +159,7 @@ def _exim_config(folder: Path, ways: Ways, to: Addresses) -> str:
 async def _alertmanager(ways: Ways, to: Addresses) -> AsyncIterator[None]:
     """An alert for each way; a receiver each."""
     with _folder() as folder:
-        port = _free_port()
+        port = free_port()
         (folder / "am.yml").write_text(yaml.safe_dump(_alertmanager_config(ways, to)))
         process = await asyncio.create_subprocess_exec(
             *("prometheus-alertmanager", f"--config.file={folder}/am.yml"),
@@ -229,11 +229,6 @@ def _folder() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 async def _stopped(process: asyncio.subprocess.Process) -> None:

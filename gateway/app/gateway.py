@@ -340,6 +340,7 @@ class Gateway:
             clock=self._clock,
             replied=SessionCounts(self.metrics).replied,
         )
+        maildrop.make_ready()
         self._background.append(asyncio.create_task(maildrop.run(), name="maildrop"))
 
     def _build_front_door(self, intake: SpoolingIntake, security: Security) -> FrontDoor:

@@ -9,6 +9,7 @@ which the duplicate guard finds. What cannot be taken is set aside under another
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pwd
 import time
 from collections.abc import Callable
@@ -56,6 +57,11 @@ class Maildrop:
     replied: Callable[[str, Reply], None]
     _trouble: str = ""
     _verdicts: set[asyncio.Task[Reply]] = field(default_factory=set)
+
+    def make_ready(self) -> None:
+        """Make the folder, so that programs may leave letters from now on; `run` tells trouble."""
+        with contextlib.suppress(OSError):
+            self._make_folder()
 
     async def run(self) -> None:
         """Look until cancelled; trouble with the folder is told once, and looked past."""
@@ -127,7 +133,7 @@ class Maildrop:
 
     def _waiting(self) -> list[Path]:
         """Letters that are whole, the oldest first; what was begun and left for a day goes."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder()
         whole = []
         for path in self.folder.iterdir():
             if path.suffix == SUFFIX:
@@ -135,6 +141,9 @@ class Maildrop:
             elif path.suffix == UNFINISHED and _age_s(path) > _ABANDONED_S:
                 path.unlink(missing_ok=True)
         return sorted(whole)[:_AT_ONCE]
+
+    def _make_folder(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 _TAKEN = Reply(250, "2.0.0", "Ok", Reason.QUEUED)

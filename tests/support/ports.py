@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 import socket
 
 # Below those that the kernel gives out by itself: nobody who asks for any port gets one of ours in
@@ -13,7 +13,7 @@ _FIRST, _LAST = 20_000, 32_000
 def free_port() -> int:
     """A port that nobody listens on."""
     while True:
-        port = random.randint(_FIRST, _LAST)
+        port = _FIRST + secrets.randbelow(_LAST - _FIRST)
         with socket.socket() as listening:
             try:
                 listening.bind(("127.0.0.1", port))

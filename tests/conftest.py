@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.support.postgresql import GivenServer, NoPostgresql, PostgresqlServer, find_server
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """
+    The next test starts with an unconfigured log.
+
+    Its configuration is the process's, and keeps the stream of the test that made it, which is
+    closed when the next one writes.
+    """
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root.handlers[:] = [handler for handler in root.handlers if handler in handlers]
+        root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

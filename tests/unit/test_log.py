@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import structlog
 
 from gateway.domain.events import (
     AttemptCutShort,
@@ -28,13 +26,6 @@ LATER = DeliveryOutcome(Kind.DEFERRED, Scope.RECIPIENT, "4.2.1", 'busy "now"\u20
 UNSUPPORTED = DeliveryOutcome(Kind.UNSUPPORTED, Scope.MESSAGE, "5.3.4")
 LOST = DeliveryOutcome(Kind.UNCERTAIN, Scope.MESSAGE, "4.4.2")
 REFUSED = DeliveryOutcome(Kind.REJECTED, Scope.RECIPIENT, "5.1.1")
-
-
-@pytest.fixture(autouse=True)
-def _structlog_as_it_was() -> Iterator[None]:
-    """Configuring the log is for the process; the next test starts anew."""
-    yield
-    structlog.reset_defaults()
 
 
 def an_end(

@@ -34,6 +34,7 @@ from gateway.app.parts import (
     timeouts,
     webhook_endpoints,
 )
+from gateway.app.route_gaps import route_gaps
 from gateway.app.sessions import SessionCounts
 from gateway.app.tracking import Tracking, forget_old
 from gateway.clock import SystemClock
@@ -148,7 +149,6 @@ class Gateway:
         self._reporter = Reporter(
             report_rules(settings), self._planner, spool.new_queue_id, self._clock
         )
-        self._warn_of_report_gaps()
         self._suppressions = SuppressionList(
             spool.suppressions, self._planner, self._clock, suppression_rules(settings)
         )
@@ -263,7 +263,6 @@ class Gateway:
         self._tell_of(security)
         restart = _in_need_of_restart(before, settings)
         log.info("reloaded", providers=list(self._providers), kept=list(kept))
-        self._warn_of_report_gaps()
         if restart:
             log.warning("needs_restart", settings=restart)
 
@@ -278,8 +277,8 @@ class Gateway:
         self.metrics.set_certificate(security.tls.expires_at if security.tls else None)
         for gap in front_door_gaps(self._settings, security, self._clock.now()):
             log.warning("front_door_gap", reason=gap)
-
-    def _warn_of_report_gaps(self) -> None:
+        for gap in route_gaps(self._settings, self._providers, security):
+            log.warning("route_gap", reason=gap)
         for gap in report_gaps(self._settings, self._providers):
             log.warning("senders_not_told", reason=gap)
 

@@ -37,14 +37,17 @@ def check(
         load_security,
         probe_all,
         report_gaps,
+        route_gaps,
     )
     from gateway.clock import SystemClock
     from gateway.config import load
 
     settings = load(config)
+    security, providers = load_security(settings), build_providers(settings)
     warnings = (
-        *front_door_gaps(settings, load_security(settings), SystemClock().now()),
-        *report_gaps(settings, build_providers(settings)),
+        *front_door_gaps(settings, security, SystemClock().now()),
+        *route_gaps(settings, providers, security),
+        *report_gaps(settings, providers),
     )
     probes = asyncio.run(probe_all(settings)) if online else {}
     if as_json:

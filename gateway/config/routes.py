@@ -31,8 +31,10 @@ class WhenSettings(StrictModel):
     """When a route applies: every key given must hold, one of its values suffices."""
 
     sender: Words = Field(default=(), description="Reverse-paths.")
-    sender_domain: Words = Field(default=(), description="Domains of the reverse-path.")
-    recipient_domain: Words = Field(default=(), description="Domains of the recipient.")
+    sender_domain: Words = Field(
+        default=(), description="Domains of the reverse-path; each subdomain is one of its own."
+    )
+    recipient_domain: Words = Field(default=(), description="Domains of the recipient, likewise.")
     listener: Words = Field(default=(), description="Names of listeners.")
     user: Words = Field(default=(), description="Names that clients logged in with.")
     header: dict[str, Words] = Field(
@@ -61,12 +63,17 @@ class WhenSettings(StrictModel):
         except InvalidAddress as error:
             raise ValueError(str(error)) from None
 
+    @field_validator("sender_domain", "recipient_domain")
+    @classmethod
+    def _domains_are_some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_domain, value))
+
     def condition(self) -> Condition:
         """The same as a plain value."""
         return Condition(
             senders=frozenset(self.sender),
-            sender_domains=frozenset(map(str.lower, self.sender_domain)),
-            recipient_domains=frozenset(map(str.lower, self.recipient_domain)),
+            sender_domains=frozenset(self.sender_domain),
+            recipient_domains=frozenset(self.recipient_domain),
             listeners=frozenset(self.listener),
             users=frozenset(self.user),
             header=tuple((name.lower(), among) for name, among in sorted(self.header.items())),
@@ -131,3 +138,13 @@ class RouteSettings(StrictModel):
             schedule=self.schedule,
             suppression=self.suppression,
         )
+
+
+def _domain(text: str) -> str:
+    """A domain in the form that addresses have theirs, or a `ValueError`."""
+    try:
+        return parse_address(f"postmaster@{text}").domain
+    except InvalidAddress:
+        raise ValueError(
+            f"{text!r} is no domain; every domain is named by itself, without @ and *"
+        ) from None

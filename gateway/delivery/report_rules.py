@@ -67,17 +67,29 @@ def gaps(
         capabilities: By provider name.
         rules: With an address of ours in `from_`, every provider has a way to carry a report.
     """
-    if rules.from_ is not None:
-        return ()
     cure = "set bounces.from to an address that the provider takes letters from"
-    open_to_reports = [
-        route for route in routes if not (route.condition.senders or route.condition.sender_domains)
-    ]
-    if not open_to_reports:
+    from_nobody = [route for route in routes if _takes_reports(route, None)]
+    if rules.from_ is not None:
+        if from_nobody or any(_takes_reports(route, rules.from_) for route in routes):
+            return ()
+        return (f"no route takes letters from <> or {rules.from_}, so senders get no reports",)
+    if not from_nobody:
         return (f"no route takes letters from <>, so senders get no reports: {cure}",)
     return tuple(
         f"no provider of route {route.name} takes letters from <>, "
         f"so no report leaves by it: {cure}"
-        for route in open_to_reports
+        for route in from_nobody
         if not any(capabilities[name].null_reverse_path for name in route.providers)
+    )
+
+
+def _takes_reports(route: Route, reverse_path: Address | None) -> bool:
+    """Whether a letter of ours can take a route: no user has handed it in."""
+    condition = route.condition
+    if condition.users:
+        return False
+    if reverse_path is None:
+        return not (condition.senders or condition.sender_domains)
+    return (not condition.senders or reverse_path.folded in condition.senders) and (
+        not condition.sender_domains or reverse_path.domain in condition.sender_domains
     )

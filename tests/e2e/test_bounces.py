@@ -371,7 +371,8 @@ async def test_without_an_address_of_ours_an_api_carries_no_report(
     assert "warning: no provider of route default takes letters from <>" in err
     assert "warning:" not in out
     code, out, _ = await gateway.command("check", "--json")
-    assert (code, len(json.loads(out)["warnings"])) == (0, 1)
+    assert code == 0
+    assert [line for line in json.loads(out)["warnings"] if "bounces.from" in line]
     await send(gateway)
     line = await gateway.wait_for(event("not_reported", reason="no_carrier"))
     assert line["level"] == "warning"
@@ -382,7 +383,7 @@ async def test_check_shows_the_settings_and_warns_of_nothing(
     sandbox: Sandbox, make_gateway: MakeGateway
 ) -> None:
     """Under the names that people write."""
-    gateway = make_gateway({"bulk": form_v2(sandbox)}, bounces={"from": "bounces@example.com"})
+    gateway = make_gateway({"main": smarthost(sandbox)}, bounces={"from": "bounces@example.com"})
     gateway.config_path.write_text(yaml.safe_dump(gateway.config), encoding="utf-8")
     code, out, err = await gateway.command("check")
     assert (code, err) == (0, "")

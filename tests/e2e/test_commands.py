@@ -99,6 +99,34 @@ async def test_check_online_asks_every_provider_and_sends_nothing(
     assert not sandbox.letterbox.letters
 
 
+async def test_check_and_log_warn_of_routes_and_providers(
+    sandbox: Sandbox, make_gateway: MakeGateway
+) -> None:
+    """A route that is never taken, letters that nobody carries, a provider that nobody uses."""
+    routes = [
+        {"name": "all", "providers": ["rest"]},
+        {"name": "late", "when": {"sender": "a@example.com"}, "providers": ["main"]},
+    ]
+    providers = {"main": smarthost(sandbox), "rest": rest_v1(sandbox)}
+    gateway = make_gateway(providers, routes=routes, bounces={"from": "bounces@example.com"})
+    await gateway.start()
+    logged = [line["reason"] for line in gateway.log if line["event"] == "route_gap"]
+    starts = (
+        "route all: none of its providers carries inline images",
+        "route all: refuses letters with files over ",
+        "route late: never taken: all before it",
+        "provider main: no route that is ever taken names it",
+    )
+    assert len(logged) == len(starts)
+    assert all(line.startswith(start) for line, start in zip(logged, starts, strict=True))
+    code, out, err = await gateway.command("check")
+    assert code == 0
+    assert err.splitlines() == [f"mailquay: warning: {line}" for line in logged]
+    assert "late" in out
+    code, out, _ = await gateway.command("check", "--json")
+    assert (code, json.loads(out)["warnings"]) == (0, logged)
+
+
 async def test_send_queue_and_trace_tell_one_story(
     sandbox: Sandbox, make_gateway: MakeGateway, tmp_path: Path
 ) -> None:

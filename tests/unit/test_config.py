@@ -82,6 +82,23 @@ routes:
     assert route.on_uncertain is OnUncertain.HOLD
 
 
+def test_domains_of_a_route_are_compared_as_those_of_addresses(tmp_path: Path) -> None:
+    """A domain beyond ASCII is found in letters by its A-labels; what is none is refused."""
+    routes = "routes: [{name: r, when: {%s: [%s]}, providers: [main]}]\n"
+    for key in ("sender_domain", "recipient_domain"):
+        written = 'Пример.example, "[192.0.2.1]"'
+        settings = load(write(tmp_path, MINIMAL + routes % (key, written)))
+        (condition,) = (route.condition for route in settings.effective_routes())
+        assert condition.sender_domains | condition.recipient_domains == {
+            "xn--e1afmkfd.example",
+            "[192.0.2.1]",
+        }
+        for wrong in ('"*.example.com"', '"@example.com"', "a@example.com", '""'):
+            (problem,) = problems(tmp_path, MINIMAL + routes % (key, wrong))
+            assert f"routes.0.when.{key}: " in problem
+            assert "is no domain" in problem
+
+
 def test_environment_alone_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sidecar needs no file."""
     monkeypatch.setenv("MAILQUAY_PROVIDERS__MAIN__KIND", "rest_v1")

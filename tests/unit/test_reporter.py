@@ -439,6 +439,7 @@ def test_remote_mta_by_address_is_a_literal(host: str, name: str) -> None:
 
 
 NEWS = Route("news", ("api",), Condition(sender_domains=frozenset({"example.com"})))
+OF_USERS = Route("users", ("api",), Condition(users=frozenset({"shop"})))
 BY_API = Route("api", ("api",))
 BY_SMTP = Route("smtp", ("api", "main"))
 
@@ -451,6 +452,7 @@ BY_SMTP = Route("smtp", ("api", "main"))
         ((BY_API,), ("route api",)),
         ((replace(BY_API, condition=Condition(size_over=9)), BY_SMTP), ("route api",)),
         ((NEWS,), ("no route takes letters from <>",)),
+        ((OF_USERS, BY_SMTP), ()),
     ],
 )
 def test_gaps_name_each_route_by_which_no_report_can_leave(
@@ -463,6 +465,24 @@ def test_gaps_name_each_route_by_which_no_report_can_leave(
     assert all(words in line for words, line in zip(told, found, strict=True))
     assert all("bounces.from" in line for line in found)
     assert gaps(routes, capabilities, WITH_ADDRESS) == ()
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Condition(users=frozenset({"shop"})),
+        Condition(sender_domains=frozenset({"example.org"})),
+        Condition(senders=frozenset({"news@example.com"})),
+    ],
+)
+def test_gaps_where_no_route_is_for_reports_of_ours(condition: Condition) -> None:
+    """An address of ours helps only where some route takes letters from it, and asks no user."""
+    route = replace(BY_API, condition=condition)
+    (line,) = gaps((route,), {"api": V1}, RULES)
+    assert "no route takes letters from <>" in line
+    (line,) = gaps((route,), {"api": V1}, WITH_ADDRESS)
+    assert "from <> or bounces@example.com" in line
+    assert gaps((route, NEWS), {"api": V1}, WITH_ADDRESS) == ()
 
 
 def test_strict_routes_by_an_api_carry_no_report_of_ours() -> None:

@@ -28,6 +28,8 @@ from tests.support.load import a_load_letter
 pytestmark = pytest.mark.skipif(bool(reason_without()), reason=reason_without() or "-")
 
 SYNCS = ("fsync", "fdatasync")
+FEWEST = 3  # a letter's admission, its attempt's start, its outcome
+TRAILING_S = 10.0  # what is synced behind a job's end is synced by then
 Step = Callable[[Campaign], Coroutine[Any, Any, None]]
 
 
@@ -147,6 +149,10 @@ async def test_killed_at_each_sync(tmp_path: Path, chance: random.Random, job: J
         for number, sync in enumerate(syncs):
             spool = (disk.folder if disk else tmp_path) / f"{number}"
             async with killed_at(sync, job, tmp_path, spool, chance) as drill:
+                if drill is None:
+                    # Records that came together shared a sync this time: it had one less.
+                    assert number >= FEWEST, f"{sync} was not reached"
+                    break
                 if disk is not None:
                     disk.lose_power()
                 assert drill.missing_now() == []
@@ -157,14 +163,19 @@ async def test_killed_at_each_sync(tmp_path: Path, chance: random.Random, job: J
 @asynccontextmanager
 async def killed_at(
     sync: Sync, job: Job, folder: Path, spool: Path, chance: random.Random
-) -> AsyncIterator[Campaign]:
-    """A job done until a sync of it kills the gateway, on a new spool."""
+) -> AsyncIterator[Campaign | None]:
+    """A job done until a sync of it kills the gateway, on a new spool; `None` if it did not."""
     async with idle(folder, chance, spool) as drill:
         await job.prepare(drill)
         async with attached(drill.gateway.pid, *sync.deadly(spool)):
             doing = asyncio.create_task(job.counted(drill))
-            code = await drill.gateway.ended()
-        doing.cancel()
-        await asyncio.gather(doing, return_exceptions=True)
-        assert code == -signal.SIGKILL, f"{sync} was not reached"
-        yield drill
+            killed = asyncio.create_task(drill.gateway.ended())
+            await asyncio.wait((doing, killed), return_when=asyncio.FIRST_COMPLETED)
+            with suppress(TimeoutError):  # what trails behind the job is over soon
+                async with asyncio.timeout(TRAILING_S):
+                    await asyncio.shield(killed)
+        for task in (doing, killed):
+            task.cancel()
+        await asyncio.gather(doing, killed, return_exceptions=True)
+        dead = killed.done() and not killed.cancelled() and killed.result() == -signal.SIGKILL
+        yield drill if dead else None

@@ -112,7 +112,9 @@ async def test_paused_route_waits_while_others_go_on(
     assert (row["queue_id"], row["state"]) == (kept, "waiting")
     await obey(gateway, "resume", "--route", "news")
     line = await gateway.wait_for(
-        lambda line: line["event"] == "handed_over" and line["queue_id"] == kept, timeout_s=30
+        lambda line: line["event"] == "handed_over" and line["queue_id"] == kept,
+        since=begun,
+        timeout_s=30,
     )
     assert line["to"] == "bob@news.example"
 

@@ -20,7 +20,8 @@ def sandbox(
     http_port: Annotated[int, typer.Option(help="Of v1, v2 and control; 0: a free one.")] = 0,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="[provider:]kind[/style][@method][:times], as rest_v1:throttle:3."),
+        # Backslashes, for what renders the help takes brackets for its own marks.
+        typer.Option(help=r"\[provider:]kind\[/style]\[@method]\[:times], as rest_v1:throttle:3."),
     ] = None,
     quirk: Annotated[
         list[str] | None,

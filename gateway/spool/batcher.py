@@ -1,10 +1,12 @@
 """
 Group commit: one writer thread, one transaction and one sync for whatever waits.
 
-Calls from the event loop queue up as jobs. Each wake-up of the thread takes all that wait, runs
-those of one kind together, commits once, and answers all callers with one call back into the loop.
-A lone letter waits for nobody; letters that come during a sync share the next. Knows neither
-tables nor engines: it is given how to begin a transaction, what an error means and how to probe.
+Calls from the event loop queue up as jobs; those of one turn of the loop reach the thread together,
+for each put would have it ask for the interpreter that the loop still holds. Each wake-up of the
+thread takes all that wait, runs those of one kind together, commits once, and answers all callers
+with one call back into the loop. A lone letter waits for nobody; letters that come during a sync
+share the next. Knows neither tables nor engines: it is given how to begin a transaction, what an
+error means and how to probe.
 """
 
 from __future__ import annotations
@@ -38,6 +40,13 @@ OnHealth = Callable[[str | None], None]
 MAX_WAITING_OCTETS = 256 << 20  # the last bound; those who bring letters have theirs
 _MAX_JOBS = 1000  # bounds how long one transaction keeps everybody waiting
 _MAX_OCTETS = 16 << 20
+PATIENCE_S = 0.005
+"""
+For so long patient jobs wait for others that have to be written anyway, to share their sync.
+
+It adds to the moment between a provider's answer and its record, which a round trip to a provider
+is longer than by far.
+"""
 
 
 class _Signal(Enum):
@@ -53,6 +62,7 @@ class _Job(Generic[T]):
     argument: Any
     octets: int
     letters: int
+    patient: bool
     future: asyncio.Future[Any]
     result: Any = None
     error: Exception | None = None
@@ -92,7 +102,8 @@ class Batcher(Generic[T]):
         self._probe_every_s = probe_every_s
         self._max_waiting_octets = max_waiting_octets
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Job[T] | _Signal] = queue.SimpleQueue()
+        self._fresh: list[_Job[T]] = []  # of this turn of the loop
+        self._queue: queue.SimpleQueue[list[_Job[T]] | _Signal] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._closed = False
         self._waiting_octets = 0  # counted in the loop alone
@@ -108,7 +119,13 @@ class Batcher(Generic[T]):
         return self._reason
 
     def submit(
-        self, work: Work[T, A, R], argument: A, *, octets: int = 0, letters: int = 0
+        self,
+        work: Work[T, A, R],
+        argument: A,
+        *,
+        octets: int = 0,
+        letters: int = 0,
+        patient: bool = False,
     ) -> asyncio.Future[R]:
         """
         Queue a job; to be called in the event loop.
@@ -118,6 +135,7 @@ class Batcher(Generic[T]):
             argument: Of this job.
             octets: Of the content it carries; a job without content is never refused for space.
             letters: How many letters it admits.
+            patient: Nobody waits for it: it may wait `PATIENCE_S` for a sync that others need.
 
         Returns:
             Its result, once it is on disk. Cancelling it disturbs neither the job nor others.
@@ -130,8 +148,16 @@ class Batcher(Generic[T]):
             raise SpoolUnavailable("the spool is closed")
         self.reserve(octets)
         future: asyncio.Future[R] = self._loop.create_future()
-        self._queue.put(_Job(work, argument, octets, letters, future))
+        if not self._fresh:
+            self._loop.call_soon(self._pass_on)
+        self._fresh.append(_Job(work, argument, octets, letters, patient, future))
         return future
+
+    def _pass_on(self) -> None:
+        """Give the thread what this turn of the loop has brought."""
+        if self._fresh:
+            self._queue.put(self._fresh)
+            self._fresh = []
 
     def reserve(self, octets: int) -> None:
         """
@@ -158,6 +184,7 @@ class Batcher(Generic[T]):
         """Do what waits, then end the thread; may be called twice."""
         if not self._closed:
             self._closed = True
+            self._pass_on()
             self._queue.put(_Signal.CLOSE)
         await asyncio.to_thread(self._thread.join)
 
@@ -175,21 +202,28 @@ class Batcher(Generic[T]):
             if jobs:
                 self._do(jobs)
 
-    def _gather(self, first: _Job[T] | _Signal) -> tuple[list[_Job[T]], bool]:
+    def _gather(self, first: list[_Job[T]] | _Signal) -> tuple[list[_Job[T]], bool]:
         """All that wait, up to the bounds; and whether more may come."""
         jobs: list[_Job[T]] = []
         octets = 0
+        until: float | None = None  # while only patient ones are there
         item = first
         while item is not _Signal.CLOSE:
-            if isinstance(item, _Job):
-                jobs.append(item)
-                octets += item.octets
+            if isinstance(item, list):
+                jobs += item
+                octets += sum(job.octets for job in item)
             if len(jobs) >= _MAX_JOBS or octets >= _MAX_OCTETS:
                 return jobs, True
             try:
                 item = self._queue.get_nowait()
             except queue.Empty:
-                return jobs, True
+                if not all(job.patient for job in jobs):
+                    return jobs, True
+                until = until or time.monotonic() + PATIENCE_S
+                try:
+                    item = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+                except queue.Empty:
+                    return jobs, True
         return jobs, False
 
     def _do(self, jobs: list[_Job[T]]) -> None:

@@ -280,7 +280,7 @@ class SqlSpool:
         """Record next states, and admit the letters that follow from them."""
         recordings = self._passage.recordings(changes, self._clock.now())
         if not letters:
-            return await self._batcher.submit(self._passage.record, recordings)
+            return await self._batcher.submit(self._passage.record, recordings, patient=True)
         self._check_open()
         return await self._to_the_end(self._decide(recordings, letters))
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import SpoolError, SpoolFull, SpoolUnavailable
+from gateway.spool import batcher as batcher_module
 from gateway.spool.batcher import Batcher
 from gateway.spool.engine import Trouble
 
@@ -112,6 +113,39 @@ async def test_each_caller_gets_its_own_result(disk: Disk, make: MakeBatcher) ->
     assert await asyncio.gather(first, *rest[0], rest[1]) == ["wrote 0", "wrote 1", "wrote 2", None]
     assert [value for done in disk.committed for value in done] == [0, 1, 2, "erased 3"]
     assert len(disk.committed) <= 3
+
+
+async def test_a_turn_of_the_loop_shares_a_commit(disk: Disk, make: MakeBatcher) -> None:
+    """However quick the thread is: twenty sessions that wake together wait for one sync."""
+    batcher = make()
+    jobs = [batcher.submit(write, n) for n in range(20)]
+    await asyncio.gather(*jobs)
+    assert disk.committed == [list(range(20))]
+
+
+async def test_a_patient_job_shares_the_next_commit(
+    disk: Disk, make: MakeBatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What became of a letter is written along with the next letter's admission."""
+    monkeypatch.setattr(batcher_module, "PATIENCE_S", 20)
+    batcher = make()
+    patient = [batcher.submit(write, "outcome", patient=True)]
+    await asyncio.sleep(0)
+    patient.append(batcher.submit(write, "another", patient=True))
+    await asyncio.sleep(0)
+    await batcher.submit(write, "letter", letters=1)
+    await asyncio.gather(*patient)
+    assert disk.committed == [["outcome", "another", "letter"]]
+
+
+async def test_patience_ends(disk: Disk, make: MakeBatcher) -> None:
+    """Also where no other job comes; and closing waits for nobody's patience."""
+    batcher = make()
+    assert await batcher.submit(write, 1, patient=True) == "wrote 1"
+    last = batcher.submit(write, 2, patient=True)
+    await batcher.aclose()
+    assert await last == "wrote 2"
+    assert disk.committed == [[1], [2]]
 
 
 async def test_commits_are_told_with_their_letters(disk: Disk, make: MakeBatcher) -> None:

@@ -1,5 +1,5 @@
 """
-The connections of one account: opened when needed, never more than configured, closed when idle.
+The connections of one account: opened when needed, never more than allowed, closed when idle.
 
 Whoever has a letter takes a turn. With a connection free, or room for one more, it is its turn at
 once; else it waits for the next place, or boards a connection in use: its envelope leaves together
@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from providers.contract.clock import Clock
-from providers.contract.outcome import DeliveryOutcome, DeliveryRequest, Kind, Scope
+from providers.contract.outcome import Cause, DeliveryOutcome, DeliveryRequest, Kind, Scope
 from providers.smarthost.dialogue import ConnectionLost, NoAnswer
 from providers.smarthost.opening import open_connection
 from providers.smarthost.reader import UnreadableReply
@@ -23,6 +23,8 @@ from providers.smarthost.session import Passenger, Session
 from providers.smarthost.settings import SmarthostSettings
 
 CHECK_GRACE_S = 5.0  # a server that is there answers RSET well before
+NARROWED_S = 60.0
+"""For so long a server that turned a connection away beside others is asked for no more of them."""
 
 
 @dataclass(eq=False, slots=True)
@@ -73,6 +75,8 @@ class Pool:
         self._tls_context = tls_context
         self._clock = clock
         self._busy = 0  # letters that have their turn
+        self._most = settings.connections
+        self._narrow_until = -math.inf
         self._waiting: deque[Turn] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
@@ -98,7 +102,7 @@ class Pool:
         Raises:
             TimeoutError: It did not come in time; nothing was sent.
         """
-        if self._busy < self._settings.connections:
+        if self._has_place:
             self._busy += 1
             return Turn(request, when)
         given: asyncio.Future[Session | None] = asyncio.get_running_loop().create_future()
@@ -115,11 +119,17 @@ class Pool:
     def leave(self) -> None:
         """A letter's turn is over: the next one's has come."""
         self._busy -= 1
-        while self._waiting and self._busy < self._settings.connections:
+        while self._waiting and self._has_place:
             given = self._waiting.popleft().given
             if given is not None and not given.done():
                 self._busy += 1
                 given.set_result(None)
+
+    @property
+    def _has_place(self) -> bool:
+        if self._most < self._settings.connections and self._clock.monotonic() > self._narrow_until:
+            self._most = self._settings.connections
+        return self._busy < self._most
 
     def board(self, session: Session) -> Passenger | None:
         """The letter that shall go right behind the content of another, if one waits and can."""
@@ -196,6 +206,21 @@ class Pool:
         if self._closing.is_set():  # meanwhile
             session.abort()
         return session
+
+    def narrow(self, refusal: DeliveryOutcome) -> bool:
+        """
+        Be content with the connections that others have, when the server turned one away.
+
+        Returns:
+            Whether there are others, so that it may be for their number: then the letter waits for
+            its turn on one of them.
+        """
+        others = self._busy - 1
+        if refusal.cause is not Cause.THROTTLED or not others:
+            return False
+        self._most = others
+        self._narrow_until = self._clock.monotonic() + NARROWED_S
+        return True
 
     def give_back(self, session: Session) -> None:
         """A letter is done with a session: whose envelope it carries goes on, else it idles."""

@@ -85,14 +85,17 @@ class Smarthost:
             text = f"{request.message.size} octets, at most {cap} are taken"
             return all_same(request, unsupported("5.3.4", text))
         when = self._moment(deadline)
-        try:
-            turn = await self._pool.turn(request, when)
-        except TimeoutError:
-            return all_same(request, put_off("4.4.5", "all connections were busy"))
-        try:
-            return await self._deliver(turn, when)
-        finally:
-            self._pool.leave()
+        report = None
+        while report is None:
+            try:
+                turn = await self._pool.turn(request, when)
+            except TimeoutError:
+                return all_same(request, put_off("4.4.5", "all connections were busy"))
+            try:
+                report = await self._deliver(turn, when)
+            finally:
+                self._pool.leave()
+        return report
 
     async def probe(self) -> ProbeResult:
         """
@@ -120,7 +123,8 @@ class Smarthost:
         """Part from the server on idle connections and break those in use; may be called twice."""
         await self._pool.aclose()
 
-    async def _deliver(self, turn: Turn, when: float) -> DeliveryReport:
+    async def _deliver(self, turn: Turn, when: float) -> DeliveryReport | None:
+        """Its turn; `None`: nothing was sent, for the connections that stand are all there are."""
         transaction = None
         session = turn.session or await self._pool.take_idle(when)
         if session is not None:
@@ -130,7 +134,8 @@ class Smarthost:
         if transaction is None or transaction.found_dead:
             opened = await self._pool.open(when)
             if isinstance(opened, DeliveryOutcome):
-                return all_same(turn.request, opened)
+                narrowed = self._pool.narrow(opened)
+                return None if narrowed else all_same(turn.request, opened)
             transaction = await self._transact(opened, turn, when)
         if transaction.leftovers:
             self._tell_leftovers(transaction)

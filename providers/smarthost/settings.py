@@ -88,11 +88,12 @@ class SmarthostSettings(ProviderSettings):
         default_factory=_own_name, description="Our name in EHLO; default the machine's."
     )
     connections: int = Field(
-        default=4,
+        default=8,
         ge=1,
         le=1000,
         description="Parallel connections at most. One carries hundreds of letters a second; a few "
-        "hide the round trips, and many smarthosts refuse more than a handful per account.",
+        "hide the round trips. Where the server turns one away beside others (421), those that "
+        "stand are used, and more are tried after a minute.",
     )
     idle_timeout: Duration = Field(
         default=timedelta(seconds=30),

@@ -12,6 +12,7 @@ from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.smarthost import SandboxSmarthost
 from providers.smarthost import Smarthost
+from providers.smarthost.pool import NARROWED_S
 from tests.support.builders import a_request
 from tests.support.manual_clock import ManualClock
 from tests.support.scripted_smtp import ScriptedClient, scripted_smtp
@@ -82,6 +83,49 @@ class TestReuse:
         assert server.letterbox.calls == {"smarthost": 1}
         assert (await hung).kind is Kind.UNCERTAIN
         assert (await deliver(provider)).kind is Kind.ACCEPTED
+
+    async def test_a_server_that_allows_fewer(self, smarthost: Build, deliver: Deliver):
+        """Connections it turns away beside others are no trouble: those that stand carry all."""
+        allowed, others = range(3), asyncio.Event()
+
+        async def script(client: ScriptedClient) -> None:
+            if client.number not in allowed:
+                await client.say("421 4.7.0 too many connections from your address")
+                others.set()
+                return
+            await client.greet("PIPELINING")
+            await others.wait()
+            while line := await client.reader.readline():
+                await client.say("354 go" if line == b"DATA\r\n" else "250 2.0.0 ok")
+                if line == b"DATA\r\n":
+                    await client.content()
+                    await client.say("250 2.0.0 ok")
+
+        clock = ManualClock()
+        async with scripted_smtp(script) as port:
+            provider = smarthost(port, connections=8, clock=clock)
+            letters = [deliver(provider, 60, clock=clock) for _ in range(30)]
+            outcomes = await asyncio.gather(*letters)
+            assert {outcome.kind for outcome in outcomes} == {Kind.ACCEPTED}
+            # After a while it is asked for more again.
+            clock.advance(NARROWED_S + 1)
+            allowed = range(8, 16)
+            outcomes = await asyncio.gather(*[deliver(provider, 60, clock=clock) for _ in range(8)])
+            assert {outcome.kind for outcome in outcomes} == {Kind.ACCEPTED}
+            assert "8 connections" in repr(provider)
+            await provider.aclose()
+
+    async def test_a_server_that_allows_none(self, smarthost: Build, deliver: Deliver):
+        """Each letter learns what the server said: there is nothing to wait for."""
+
+        async def script(client: ScriptedClient) -> None:
+            await client.say("421 4.7.0 come back later")
+
+        async with scripted_smtp(script) as port:
+            provider = smarthost(port, connections=3)
+            outcomes = await asyncio.gather(*[deliver(provider) for _ in range(9)])
+        assert {outcome.cause for outcome in outcomes} == {Cause.THROTTLED}
+        assert all("come back later" in outcome.diagnostic for outcome in outcomes)
 
     async def test_a_cancelled_wait_gives_its_place_back(
         self, sandbox: Sandbox, smarthost: Build, deliver: Deliver

@@ -103,6 +103,8 @@ class SandboxFormV2:
             try:
                 return await handler(request)
             except ApiError as error:
+                if error.status == 429:
+                    self.letterbox.count_throttled(PROVIDER)
                 return error_answer(error)
             except UnreadableRequest as error:
                 return error_answer(ApiError(400, str(error)))

@@ -47,10 +47,15 @@ class ReceivedLetter:
 
 @dataclass(slots=True)
 class Letterbox:
-    """All letters that the sandbox accepted, in order, and a count of calls by provider."""
+    """
+    All letters that the sandbox accepted, in order, and counts by provider.
+
+    `calls` are transactions and requests; `throttled` those that were told they come too fast.
+    """
 
     letters: list[ReceivedLetter] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
+    throttled: dict[str, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, letter: ReceivedLetter) -> None:
@@ -62,6 +67,10 @@ class Letterbox:
         """Count one transaction (MAIL) or request, whatever became of it."""
         self.calls[provider] = self.calls.get(provider, 0) + 1
         self._changed.set()
+
+    def count_throttled(self, provider: str) -> None:
+        """Count one answer that demands a slower pace."""
+        self.throttled[provider] = self.throttled.get(provider, 0) + 1
 
     async def wait_until(
         self, enough: Callable[[Letterbox], bool], timeout_s: float = 10.0

@@ -82,6 +82,7 @@ class SandboxSession(Framing):
         if self._strikes(FaultKind.HANG, styles=("greeting",)):
             self.mode = Mode.DEAF
         elif self._strikes(FaultKind.THROTTLE, styles=("greeting",)):
+            self._server.letterbox.count_throttled("smarthost")
             self.close_after("421 4.7.0 Too many connections, try again later")
         else:
             self.line(f"220 {self._server.hostname} ESMTP")
@@ -208,6 +209,7 @@ class SandboxSession(Framing):
             raise Objection(503, "5.5.1", "Nested MAIL", "MAIL within a transaction")
         self._server.letterbox.count_call("smarthost")
         if fault := self._strikes(FaultKind.THROTTLE, styles=("", "421", "451")):
+            self._server.letterbox.count_throttled("smarthost")
             if fault.style == "451":
                 raise Objection(451, "4.7.1", "Too many letters, try again later")
             self.close_after("421 4.7.0 Too many letters, try again later")

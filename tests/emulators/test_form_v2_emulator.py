@@ -199,6 +199,7 @@ class TestFaults:
         """By default Retry-After in seconds."""
         api.strike(FaultKind.THROTTLE, retry_after_s=7)
         assert (await api.send()).headers["retry-after"] == "7"
+        assert api.sandbox.letterbox.throttled == {"form_v2": 1}
 
     @pytest.mark.parametrize(
         ("kind", "recorded"), [(FaultKind.DROP_BEFORE, 0), (FaultKind.DROP_AFTER, 1)]

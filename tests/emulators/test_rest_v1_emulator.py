@@ -290,6 +290,7 @@ class TestRate:
             "Limit exceeded, retry in 1 seconds",
         )
         assert "retry-after" not in response.headers
+        assert api.sandbox.letterbox.throttled == {"rest_v1": 1}
         assert (await api.get("/email/lists")).status_code == 200
         api.now += 1
         assert (await api.send()).status_code == 201
@@ -330,6 +331,8 @@ class TestFaults:
         response = await api.send()
         assert response.headers.get("retry-after") == header
         assert ("7 seconds" in detail(response)) is (header is None)
+        assert (await api.send()).status_code == 201
+        assert api.sandbox.letterbox.throttled == {"rest_v1": 1}
 
     async def test_throttling_until_a_date(self, api: Api):
         """Retry-After as an HTTP date, beside the Date it counts from (T3)."""

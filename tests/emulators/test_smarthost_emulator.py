@@ -505,6 +505,7 @@ class TestFaults:
         said = [(await client.say(command))[0][:3] for command in commands[: len(codes)]]
         assert said == codes
         assert server.letterbox.letters == []
+        assert bool(server.letterbox.throttled) == (fault.kind is FaultKind.THROTTLE)
         assert server.faults.faults == []
 
     async def test_a_fault_for_one_recipient(self, start: Start, connect: Connect):
@@ -530,6 +531,7 @@ class TestFaults:
         client = await connect(server, ehlo=False)
         assert (await client.reply())[0].startswith("421")
         assert await client.is_closed()
+        assert server.letterbox.throttled == {"smarthost": 1}
         server.faults.add(Fault(FaultKind.HANG, style="greeting"))
         silent = await connect(server, ehlo=False)
         silent.timeout_s = 0.05

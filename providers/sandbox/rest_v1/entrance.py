@@ -93,6 +93,8 @@ class Entrance:
                     return await self.carry_out(call, "", lambda: handler(request))
                 return self._response(await handler(request))
             except ApiError as error:
+                if error.status == 429:
+                    self.letterbox.count_throttled(PROVIDER)
                 return self._error_answer(error)
             except UnreadableRequest as error:
                 return self._error_answer(ApiError(400, str(error)))

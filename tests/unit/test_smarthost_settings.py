@@ -115,7 +115,7 @@ def test_password_from_a_file(tmp_path: Path):
 def test_defaults():
     """What an operator gets without asking."""
     settings = SmarthostSettings(host="h")
-    assert settings.connections == 4
+    assert settings.connections == 8
     assert render_duration(settings.idle_timeout) == "30s"
     assert settings.rate is None
     assert settings.hostname

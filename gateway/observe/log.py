@@ -11,7 +11,7 @@ import json
 import logging
 import sys
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -37,6 +37,7 @@ from gateway.domain.events import (
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Result
 from gateway.observe.addresses import AddressMarks
+from gateway.observe.lines import Lines
 from providers.contract.outcome import Kind
 from providers.contract.tracking import EventType
 
@@ -64,6 +65,7 @@ def set_up(
         level: `debug`, `info`, `warning` or `error`.
         marks: What stands in place of addresses; without it they stand there.
     """
+    lines = Lines(sys.stderr)
     human = style == "human" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -83,10 +85,10 @@ def set_up(
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", lines)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],

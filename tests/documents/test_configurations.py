@@ -32,7 +32,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def loaded(text: str, folder: Path) -> Settings:
+def loaded(text: str, folder: Path, rest: dict[str, Any] = REST) -> Settings:
     """A configuration, its secrets lying in a folder of ours, with what it leaves out."""
     for name in SECRETS.findall(text):
         secret = folder / "secrets" / name
@@ -41,7 +41,7 @@ def loaded(text: str, folder: Path) -> Settings:
         secret.write_text("whsec_" + "ZHVtbXkt" * 4 + "\n")
     values = yaml.safe_load(text.replace("/run/secrets/", f"{folder}/secrets/"))
     path = folder / "gateway.yaml"
-    path.write_text(yaml.safe_dump(REST | values))
+    path.write_text(yaml.safe_dump(rest | values, sort_keys=False))
     return load(path)
 
 

@@ -138,7 +138,8 @@ def test_settings_named_in_passing_are_there(page: str) -> None:
     sections = {key for key in known if "." not in key}
     for code in words_of(page):
         match = re.fullmatch(r"([a-z_]+)\.([a-z_.\[\]]+)(: .*| = .*)?", code)
-        if match and match[1] in sections - {"providers"} and not code.endswith((".yaml", ".md")):
+        files = (".yaml", ".md", ".db", ".db.large")
+        if match and match[1] in sections - {"providers"} and not code.endswith(files):
             key = f"{match[1]}.{match[2]}".replace("[]", "")
             assert key in known, f"{page}: {code}"
 

@@ -78,7 +78,11 @@ def _demo_config(folder: Path, smtp_port: int, http_port: int, sandbox: Sandbox)
     return {
         "hostname": "gateway.example.com",
         "smtp": {"listeners": [{"name": "app", "host": "127.0.0.1", "port": smtp_port}]},
-        "http": {"host": "127.0.0.1", "port": http_port},
+        "http": {
+            "host": "127.0.0.1",
+            "port": http_port,
+            "public_url": f"http://127.0.0.1:{http_port}",
+        },
         "spool": {"url": f"sqlite:///{folder}/spool.db"},
         "providers": {
             "main": {
@@ -94,6 +98,7 @@ def _demo_config(folder: Path, smtp_port: int, http_port: int, sandbox: Sandbox)
                 "kind": "rest_v1",
                 "base_url": sandbox.v1_url,
                 "api_key": credentials.V1_API_KEY,
+                "webhook_secret": secrets.token_hex(20),
             },
             "bulk": {
                 "kind": "form_v2",

@@ -9,7 +9,7 @@ import smtplib
 import sys
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import formatdate
+from email.utils import formatdate, make_msgid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +49,7 @@ def send(
     letter = EmailMessage()
     letter["From"], letter["To"], letter["Subject"] = sender, ", ".join(to), subject
     letter["Date"] = formatdate(localtime=True)
+    letter["Message-ID"] = make_msgid(domain=settings.hostname)
     letter.set_content(sys.stdin.read() if text == "-" else text)
     for path in attach or ():
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"

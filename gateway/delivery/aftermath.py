@@ -132,7 +132,7 @@ class Aftermath:
 
     def _ripe(self, events: Sequence[LetterTracked]) -> Sequence[LetterTracked]:
         """Those before which no other can turn up."""
-        if not self._spool.is_shared:
+        if not self._spool.shared:
             return events
         until = self._clock.now() - _OVERTAKEN_WITHIN
         for place, event in enumerate(events):

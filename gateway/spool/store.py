@@ -128,11 +128,6 @@ class SqlSpool:
         self.tracking = TrackingRecords(self._batcher, self._read)
 
     @property
-    def is_shared(self) -> bool:
-        """Whether other gateways may write here too."""
-        return self._engine.shared
-
-    @property
     def webhooks(self) -> SqlWebhooks:
         """Calls to applications that are to be made."""
         return SqlWebhooks(self._batcher.submit, self._read)

@@ -2,7 +2,9 @@
 Which adapters there are: for each kind its settings and how to build it.
 
 The one list of them. The gateway looks a kind up here and then knows the provider by the contract
-alone; providers/README.md shows the table of abilities made here. Sits on every adapter.
+alone; providers/README.md shows the table of abilities made here. Sits on every adapter, and
+imports one when the first provider of its kind is built: each brings libraries of several MiB,
+which a gateway without such a provider has no use for.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from typing import Any, TypeVar
 from providers.contract.capabilities import ProviderCapabilities
 from providers.contract.clock import Clock
 from providers.contract.provider import Provider
-from providers.form_v2 import FormV2, FormV2Settings
-from providers.rest_v1 import RestV1, RestV1Settings
+from providers.form_v2.settings import FormV2Settings
+from providers.rest_v1.settings import RestV1Settings
 from providers.settings import ProviderSettings, render_rate
-from providers.smarthost import Smarthost, SmarthostSettings
+from providers.smarthost.settings import SmarthostSettings
 
 S = TypeVar("S", bound=ProviderSettings)
 
@@ -54,14 +56,32 @@ def _kind(
     return ProviderKind(model, build, MappingProxyType(example))
 
 
+def _smarthost(name: str, settings: SmarthostSettings, clock: Clock) -> Provider:
+    from providers.smarthost.provider import Smarthost  # noqa: PLC0415 (see the docstring above)
+
+    return Smarthost(name, settings, clock)
+
+
+def _rest_v1(name: str, settings: RestV1Settings, clock: Clock) -> Provider:
+    from providers.rest_v1.provider import RestV1  # noqa: PLC0415 (see the docstring above)
+
+    return RestV1(name, settings, clock)
+
+
+def _form_v2(name: str, settings: FormV2Settings, clock: Clock) -> Provider:
+    from providers.form_v2.provider import FormV2  # noqa: PLC0415 (see the docstring above)
+
+    return FormV2(name, settings, clock)
+
+
 PROVIDERS: Mapping[str, ProviderKind] = MappingProxyType(
     {
-        "smarthost": _kind(SmarthostSettings, Smarthost, {"host": "smtp.example.com"}),
+        "smarthost": _kind(SmarthostSettings, _smarthost, {"host": "smtp.example.com"}),
         "rest_v1": _kind(
-            RestV1Settings, RestV1, {"base_url": "https://api.example.com/v1", "api_key": "key"}
+            RestV1Settings, _rest_v1, {"base_url": "https://api.example.com/v1", "api_key": "key"}
         ),
         "form_v2": _kind(
-            FormV2Settings, FormV2, {"base_url": "https://app.example.com/api/v2", "token": "key"}
+            FormV2Settings, _form_v2, {"base_url": "https://app.example.com/api/v2", "token": "key"}
         ),
     }
 )

@@ -2,6 +2,7 @@
 The gateway as a whole: starts, reloads, drains, stops.
 
 Order is the promise's: what keeps letters starts before what takes them, and stops after it.
+What few configurations ask for is imported when one does: a gateway that waits shall be small.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.routing import BaseRoute
@@ -43,7 +45,6 @@ from gateway.delivery.aftermath import Aftermath
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
 from gateway.delivery.reporter import Reporter
 from gateway.delivery.subscriptions import SubscriptionSync
-from gateway.delivery.webhooks import WebhookSender
 from gateway.domain.events import Event
 from gateway.errors import SpoolError
 from gateway.ingress import replies
@@ -60,11 +61,13 @@ from gateway.planner import Planner
 from gateway.spool.repeats import MOST_MARKS
 from gateway.spool.store import SqlSpool
 from gateway.suppression import SuppressionList
-from gateway.web.api import Api, Guard, api_routes
 from gateway.web.server import WebServer, build_app
 from gateway.web.webhooks import webhook_routes
 from providers.contract.capabilities import ProviderCapabilities
 from providers.contract.provider import Provider
+
+if TYPE_CHECKING:
+    from gateway.web.api import Api
 
 log = structlog.get_logger("gateway")
 
@@ -180,6 +183,8 @@ class Gateway:
         endpoints = webhook_endpoints(self._settings)
         if not endpoints:
             return []
+        from gateway.delivery.webhooks import WebhookSender  # noqa: PLC0415 (brings httpx: 4 MiB)
+
         self.metrics.add_webhooks(endpoints)
         sender = WebhookSender(
             spool.webhooks, endpoints, self._clock, random.random, self.metrics.webhook_answered
@@ -191,6 +196,8 @@ class Gateway:
         settings, clock = self._settings, self._clock
         if settings.http.token is None:
             return ()
+        from gateway.web.api import Api, Guard, api_routes  # noqa: PLC0415 (pydantic's models)
+
         self._api = Api(
             spool=spool,
             clock=clock,

@@ -12,9 +12,8 @@ from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.delivery.aftermath import AftermathRules
 from gateway.delivery.report_rules import ReportRules, gaps, mta_name
-from gateway.delivery.webhooks import Endpoint
 from gateway.domain.health import CircuitRules
-from gateway.domain.webhook import key_from_secret
+from gateway.domain.webhook import Endpoint, key_from_secret
 from gateway.spool.batcher import OnCommit, OnHealth
 from gateway.spool.store import SqlSpool
 from gateway.spool.url import parse_spool_url

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.lazy import hidden
 from gateway.cli.output import ConfigOption, print_line
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ def serve(config: ConfigOption = None) -> None:
     """Run the gateway until SIGTERM, then drain; SIGHUP reads the configuration again."""
     import uvloop
 
-    from gateway.app import run_until_stopped
-    from gateway.config import load
-    from gateway.observe.log import set_up
+    with hidden("rich"):  # structlog and httpx would load it for looks: 4 MiB for as long as we run
+        from gateway.app import run_until_stopped
+        from gateway.config import load
+        from gateway.observe.log import set_up
 
     settings = load(config)
     set_up(settings.log.format, settings.log.level, _marks(settings))

@@ -1,7 +1,12 @@
-"""A group of commands that is imported when it is called, so that the others start fast."""
+"""
+What is imported late or never, so that commands start fast and the daemon stays small.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -34,3 +39,20 @@ def lazy_group(module: str, summary: str) -> typer.Typer:
             return found
 
     return typer.Typer(cls=_Group, help=summary, no_args_is_help=True)
+
+
+@contextmanager
+def hidden(module: str) -> Iterator[None]:
+    """
+    Let imports within the block find no such module, unless it is loaded already.
+
+    For what libraries load whenever it is there, though they can do without.
+    """
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # the language's word for "there is none"
+    try:
+        yield
+    finally:
+        del sys.modules[module]

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 import httpx
 import structlog
 
-from gateway.domain.webhook import MOST_ATTEMPTS, SCHEDULE, build_body, build_headers
+from gateway.domain.webhook import MOST_ATTEMPTS, SCHEDULE, Endpoint, build_body, build_headers
 from gateway.errors import SpoolError
 from gateway.spool.webhooks import SqlWebhooks, WebhookCall
 from providers.contract.clock import Clock
@@ -28,14 +27,6 @@ _AT_ONCE = 16
 _CALL_S = 15.0
 _OURS_FOR = timedelta(seconds=_CALL_S * 4)
 _GONE = 410  # the application wants no more calls
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A webhook: where, and the key that calls are signed with."""
-
-    url: str
-    key: bytes = field(repr=False)
 
 
 class WebhookSender:

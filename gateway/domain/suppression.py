@@ -7,6 +7,7 @@ providers change their case.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,8 +88,9 @@ class Sieve:
     __slots__ = ("_bits", "_empty", "_mask")
 
     def __init__(self, bits: int = 1 << 25) -> None:
-        """Of so many bits, a power of two; 4 MiB of memory by default."""
-        self._bits = bytearray(bits >> 3)
+        """Of so many bits, a power of two; at most 4 MiB of memory by default."""
+        # Zeros of the kernel, which are none of ours until they are written to; a bytearray's are.
+        self._bits = mmap.mmap(-1, bits >> 3, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._mask = bits - 1
         self._empty = True
 

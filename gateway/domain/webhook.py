@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from gateway.domain.retry import RetrySchedule
@@ -23,6 +24,14 @@ SCHEDULE = RetrySchedule(first=timedelta(seconds=5), factor=4, longest=timedelta
 
 _PREFIX = "whsec_"
 _SHORTEST, _LONGEST = 24, 64  # octets of a secret, as the specification has it
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A webhook: where, and the key that calls are signed with."""
+
+    url: str
+    key: bytes = field(repr=False)
 
 
 def key_from_secret(secret: str) -> bytes:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     DDL,
     BigInteger,
     Column,
+    Connection,
     Index,
     Integer,
     LargeBinary,
@@ -288,19 +289,19 @@ UNSETTLED = recipient.c.settled == literal_column("0")
 UNSETTLED_OF_LETTER = recipient.c.settled < literal_column("1")
 HAS_PROVIDER_ID = recipient.c.provider_message_id != literal_column("''")
 
+_ONLY = "only"  # of an index: the rows it is of
+
 Index(
     "recipient_due",
     recipient.c.provider,
     recipient.c.priority,
     recipient.c.due_at,
-    sqlite_where=UNSETTLED,
-    postgresql_where=UNSETTLED,
+    info={_ONLY: UNSETTLED},
 )
 Index(
     "recipient_provider_message_id",
     recipient.c.provider_message_id,
-    sqlite_where=HAS_PROVIDER_ID,
-    postgresql_where=HAS_PROVIDER_ID,
+    info={_ONLY: HAS_PROVIDER_ID},
 )
 Index("note_message", note.c.message_id)
 Index("suppression_turn", suppression.c.turn)
@@ -310,13 +311,19 @@ Index("stray_event_provider_message_id", stray_event.c.provider_message_id)
 Index(
     "inquiry_due",
     inquiry.c.due_at,
-    sqlite_where=inquiry.c.due_at.is_not(None),
-    postgresql_where=inquiry.c.due_at.is_not(None),
+    info={_ONLY: inquiry.c.due_at.is_not(None)},
 )
 Index("webhook_call_message", webhook_call.c.message_id)
 Index(
     "webhook_call_due",
     webhook_call.c.due_at,
-    sqlite_where=webhook_call.c.due_at.is_not(None),
-    postgresql_where=webhook_call.c.due_at.is_not(None),
+    info={_ONLY: webhook_call.c.due_at.is_not(None)},
 )
+
+
+@event.listens_for(metadata, "before_create")
+def _make_indexes_partial(_metadata: MetaData, connection: Connection, **_told: object) -> None:
+    # Options that name a dialect import it: PostgreSQL's alone takes 2 MiB, for nobody on SQLite.
+    for index in (index for table in metadata.tables.values() for index in table.indexes):
+        if _ONLY in index.info:
+            index.dialect_options[connection.dialect.name]["where"] = index.info[_ONLY]

@@ -14,14 +14,18 @@ from providers.contract.batch import Batch
 from providers.contract.capabilities import Shortfall
 from providers.contract.outcome import DeliveryRequest
 from providers.form_v2.wire.forms import (
-    MAX_ADDRESSES,
-    MAX_LETTERS,
     Form,
     build_bulk,
     build_personal,
     folded,
 )
-from providers.form_v2.wire.values import Content, PersonalLetter, Sending
+from providers.form_v2.wire.values import (
+    MAX_ADDRESSES,
+    MAX_LETTERS,
+    Content,
+    PersonalLetter,
+    Sending,
+)
 from providers.http.forms import urlencoded_octets
 
 # For the token, the sender and the names of fields: two brackets with an index are 45 octets at

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from providers.form_v2.batches import CALL_OCTETS, NAME_OCTETS
-from providers.form_v2.wire.forms import MAX_ADDRESSES, MAX_LETTERS, folded
-from providers.form_v2.wire.values import Content, PersonalLetter
+from providers.form_v2.wire.forms import folded
+from providers.form_v2.wire.values import MAX_ADDRESSES, MAX_LETTERS, Content, PersonalLetter
 from providers.http.forms import urlencoded_octets
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from providers.contract.capabilities import Bulk, MessageIds, ProviderCapabilities, Rate, Tracking
-from providers.form_v2.wire.forms import MAX_ADDRESSES
+from providers.form_v2.wire.values import MAX_ADDRESSES
 from providers.form_v2.zone import zone_from
 from providers.http.base_url import BaseUrl
 from providers.settings import Duration, ProviderSettings, RateLimit, SecretStr, Size

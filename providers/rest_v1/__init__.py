@@ -6,8 +6,3 @@ a whole list, `tracking` reads what became of it; `api` is every endpoint for pr
 `client` is the account with its connections, `provider` puts all together. See the provider
 reference, part B.
 """
-
-from providers.rest_v1.provider import RestV1
-from providers.rest_v1.settings import RestV1Settings
-
-__all__ = ["RestV1", "RestV1Settings"]

@@ -7,8 +7,3 @@ I/O, `opening` makes connections (aiosmtplib), `dialogue` carries lines over the
 over letters one by one, `pool` keeps sessions and says whose turn it is, `provider` puts it all
 together. Source: provider reference, part A.
 """
-
-from providers.smarthost.provider import Smarthost
-from providers.smarthost.settings import SmarthostSettings
-
-__all__ = ["Smarthost", "SmarthostSettings"]

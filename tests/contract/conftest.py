@@ -20,7 +20,8 @@ from providers.contract.clock import Clock
 from providers.sandbox.faults import FaultPlan
 from providers.sandbox.letterbox import Letterbox
 from providers.sandbox.smarthost import SandboxSmarthost
-from providers.smarthost import Smarthost, SmarthostSettings
+from providers.smarthost.provider import Smarthost
+from providers.smarthost.settings import SmarthostSettings
 from tests.contract.provider_harness import ProviderHarness
 
 PASSWORD = "dummy-key-5f0c2a"

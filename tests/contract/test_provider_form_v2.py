@@ -14,7 +14,8 @@ from gateway.clock import SystemClock
 from providers.contract.options import SendOptions
 from providers.contract.outcome import Cause, DeliveryOutcome, DeliveryRequest, Kind, Scope
 from providers.contract.provider import BulkProvider
-from providers.form_v2 import FormV2, inquiry
+from providers.form_v2 import inquiry
+from providers.form_v2.provider import FormV2
 from providers.mime import html_from_text
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.form_v2_answers import Quirk

@@ -15,7 +15,7 @@ from providers.contract.capabilities import Part, Rate, Tracking
 from providers.contract.options import SendOptions
 from providers.contract.outcome import Cause, DeliveryOutcome, DeliveryRequest, Kind, Scope
 from providers.contract.tracking import EventType, StatusSource, WebhookSource
-from providers.rest_v1 import RestV1
+from providers.rest_v1.provider import RestV1
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.rest_v1.lists import MailingList
 from providers.sandbox.rest_v1.templates import WELCOME_ID

@@ -11,11 +11,11 @@ import pytest
 
 from gateway.clock import SystemClock
 from providers.contract.capabilities import Rate
-from providers.rest_v1 import RestV1
 from providers.rest_v1.api import RestV1Api, account, campaigns, imports, lists, messages
 from providers.rest_v1.api import errors as e
 from providers.rest_v1.api import recipients as r
 from providers.rest_v1.api.operation import Collection
+from providers.rest_v1.provider import RestV1
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.rest_v1.templates import WELCOME_ID
 from tests.contract.harnesses.rest_v1 import Harness, closed_port

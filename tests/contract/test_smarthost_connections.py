@@ -11,8 +11,8 @@ from providers.contract.clock import Clock
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.smarthost import SandboxSmarthost
-from providers.smarthost import Smarthost
 from providers.smarthost.pool import NARROWED_S
+from providers.smarthost.provider import Smarthost
 from tests.support.builders import a_request
 from tests.support.manual_clock import ManualClock
 from tests.support.scripted_smtp import ScriptedClient, scripted_smtp

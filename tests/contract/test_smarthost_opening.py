@@ -14,7 +14,7 @@ from providers.contract.clock import Clock
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.smarthost import SandboxSmarthost
-from providers.smarthost import Smarthost
+from providers.smarthost.provider import Smarthost
 from tests.contract.conftest import PASSWORD
 from tests.support.builders import a_request
 from tests.support.certificates import Certificate, make_certificate

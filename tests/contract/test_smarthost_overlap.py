@@ -14,7 +14,7 @@ from providers.contract.envelope import Recipient
 from providers.contract.message import Message
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
 from providers.sandbox.smarthost import SandboxSmarthost
-from providers.smarthost import Smarthost
+from providers.smarthost.provider import Smarthost
 from tests.support.builders import a_message, a_raw_message, a_request, an_envelope
 from tests.support.scripted_smtp import ScriptedClient, scripted_smtp
 

@@ -22,7 +22,7 @@ from providers.contract.outcome import (
 from providers.mime import Mailbox, parse_letter
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.smarthost import SandboxSmarthost
-from providers.smarthost import Smarthost
+from providers.smarthost.provider import Smarthost
 from tests.support.builders import a_message, a_raw_message, a_request, an_envelope
 from tests.support.scripted_smtp import ScriptedClient, scripted_smtp
 

@@ -17,7 +17,7 @@ from providers.contract.tracking import (
     StatusSource,
     TrackingEvent,
 )
-from providers.form_v2 import FormV2
+from providers.form_v2.provider import FormV2
 from providers.form_v2.tracking import NO_STATUS
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.form_v2_answers import Quirk

@@ -14,7 +14,7 @@ from providers.contract.tracking import (
     WebhookRegistry,
     WebhookSource,
 )
-from providers.rest_v1 import RestV1
+from providers.rest_v1.provider import RestV1
 from providers.sandbox.faults import Fault, FaultKind
 from tests.contract.harnesses.rest_v1 import Harness
 from tests.support.builders import a_message, a_request

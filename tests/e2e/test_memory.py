@@ -1,4 +1,4 @@
-"""Many large letters at once: a budget that holds, and room again after it."""
+"""Memory: little when idle; with many large letters at once a budget that holds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.measure import pss_octets, settled
 from providers.sandbox.server import Sandbox
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import smarthost
@@ -16,6 +17,7 @@ MIB = 1 << 20
 CLIENTS = 20
 LETTER = (b"x" * 76 + b"\r\n") * (4 * MIB // 78)
 BUDGET = 16 * MIB
+IDLE = 64 * MIB
 
 
 def peak_octets(pid: int) -> int:
@@ -26,7 +28,22 @@ def peak_octets(pid: int) -> int:
     raise AssertionError("no VmHWM")
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+reads_proc = pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="reads Linux's /proc"
+)
+
+
+@reads_proc
+async def test_an_idle_gateway_is_small(sandbox: Sandbox, make_gateway: MakeGateway) -> None:
+    """Proportional set size of all its processes, with one provider, as a sidecar has it."""
+    gateway = make_gateway({"main": smarthost(sandbox)})
+    await gateway.start()
+    await settled(gateway.pid, 10)
+    assert pss_octets(gateway.pid) < IDLE
+    assert await gateway.stop() == 0
+
+
+@reads_proc
 async def test_letters_beyond_the_budget_are_put_off(
     sandbox: Sandbox, make_gateway: MakeGateway
 ) -> None:

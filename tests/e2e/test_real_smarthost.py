@@ -25,7 +25,8 @@ from providers.mime import parse_letter
 from providers.sandbox.faults import FaultPlan
 from providers.sandbox.letterbox import Letterbox
 from providers.sandbox.smarthost import EXTENSIONS, SandboxSmarthost
-from providers.smarthost import Smarthost, SmarthostSettings
+from providers.smarthost.provider import Smarthost
+from providers.smarthost.settings import SmarthostSettings
 from tests.support.builders import a_raw_message, a_request
 
 # Whole, so that Postfix has nothing to add but its Received.

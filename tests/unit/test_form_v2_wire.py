@@ -13,9 +13,10 @@ from gateway.clock import SystemClock
 from providers.contract.options import NO_OPTIONS, SendOptions
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope, accepted
 from providers.contract.tracking import EventType
-from providers.form_v2 import FormV2Settings, zone
+from providers.form_v2 import zone
 from providers.form_v2.client import FormV2Client
 from providers.form_v2.letters import attachment_from, content_from, sending_from
+from providers.form_v2.settings import FormV2Settings
 from providers.form_v2.wire import answers, forms
 from providers.form_v2.wire.values import (
     BatchTaken,

@@ -9,9 +9,9 @@ import pytest
 
 from gateway.clock import SystemClock
 from providers.contract.capabilities import ProviderCapabilities
-from providers.form_v2 import FormV2Settings
+from providers.form_v2.settings import FormV2Settings
 from providers.registry import PROVIDERS, capabilities_table
-from providers.rest_v1 import RestV1Settings
+from providers.rest_v1.settings import RestV1Settings
 from providers.settings import ProviderSettings
 
 README = Path(__file__).parents[2] / "providers" / "README.md"

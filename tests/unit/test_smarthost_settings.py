@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from providers.contract.errors import ProviderConfigError
 from providers.settings import render_duration
-from providers.smarthost import Smarthost, SmarthostSettings
-from providers.smarthost.settings import Tls
+from providers.smarthost.provider import Smarthost
+from providers.smarthost.settings import SmarthostSettings, Tls
 from tests.support.manual_clock import ManualClock
 
 CREDENTIALS = {"username": "account@example.com", "password": "dummy-key-0001"}

@@ -32,8 +32,9 @@ from gateway.cli.output import (
 from gateway.clock import SystemClock
 from gateway.config import load
 from providers.contract.address import InvalidAddress
-from providers.rest_v1 import RestV1, RestV1Settings
 from providers.rest_v1.api import errors as e
+from providers.rest_v1.provider import RestV1
+from providers.rest_v1.settings import RestV1Settings
 
 ProviderOption = Annotated[
     str | None,

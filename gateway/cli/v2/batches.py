@@ -38,7 +38,7 @@ from gateway.cli.v2.progress import progress
 from gateway.cli.v2.rows import check_target, read_rows, write_rows
 from providers.contract.outcome import DeliveryOutcome
 from providers.contract.tracking import EventType
-from providers.form_v2 import FormV2Account
+from providers.form_v2.account import FormV2Account
 from providers.form_v2.cuts import cut_addresses, cut_letters
 from providers.form_v2.wire.values import Content, Mailing, PersonalLetter, Sending
 from providers.form_v2.wire.words import event_type_from

@@ -21,7 +21,8 @@ from gateway.cli.output import fail, print_json, print_line, print_table
 from gateway.clock import SystemClock
 from gateway.config import load
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind
-from providers.form_v2 import FormV2Account, FormV2Settings
+from providers.form_v2.account import FormV2Account
+from providers.form_v2.settings import FormV2Settings
 from providers.form_v2.wire.values import Done
 
 T = TypeVar("T")

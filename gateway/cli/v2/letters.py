@@ -14,7 +14,7 @@ import typer
 from gateway.cli.output import ConfigOption, JsonOption, fail
 from gateway.cli.v2.command import ProviderOption, answered, ask, show
 from providers.contract.address import InvalidAddress, parse_address
-from providers.form_v2 import FormV2Account
+from providers.form_v2.account import FormV2Account
 from providers.form_v2.wire.values import Content, Sending
 from providers.http.forms import FormFile
 

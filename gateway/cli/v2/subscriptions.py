@@ -16,7 +16,7 @@ from gateway.cli.v2.letters import address_from
 from gateway.cli.v2.progress import progress
 from gateway.cli.v2.rows import check_target, read_rows, write_rows
 from providers.contract.outcome import Cause, DeliveryOutcome
-from providers.form_v2 import FormV2Account
+from providers.form_v2.account import FormV2Account
 from providers.form_v2.wire.values import Done
 
 Emails = Annotated[list[str] | None, typer.Argument(metavar="[ADDRESS]...")]

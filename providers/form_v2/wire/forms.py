@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from providers.contract.address import InvalidAddress, parse_address
-from providers.form_v2.wire.values import PLAIN, Content, PersonalLetter, Sending
+from providers.form_v2.wire.values import (
+    MAX_ADDRESSES,
+    MAX_LETTERS,
+    PLAIN,
+    Content,
+    PersonalLetter,
+    Sending,
+)
 from providers.http.forms import FormFile
 
 SEND_EMAIL = "sendEmail"
@@ -23,10 +30,6 @@ BULK_STATUS = "statusBulkEmail"
 UNSUBSCRIBE = "unsubscribeEmail"
 SUBSCRIBE = "subscribeEmail"
 TEMPLATES = "getEmailTemplates"
-
-# PHP drops fields past max_input_vars (1000) without a word; half of that is far below it (C.5).
-MAX_ADDRESSES = 500
-MAX_LETTERS = 200
 
 _MINUTE = timedelta(minutes=1)
 

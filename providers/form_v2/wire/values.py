@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+# PHP drops fields past max_input_vars (1000) without a word; half of that is far below it (C.5).
+MAX_ADDRESSES = 500
+MAX_LETTERS = 200
+
 _BREAKS_A_LINE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]")
 
 

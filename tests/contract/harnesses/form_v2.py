@@ -8,7 +8,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from providers.contract.clock import Clock
-from providers.form_v2 import FormV2, FormV2Settings
+from providers.form_v2.provider import FormV2
+from providers.form_v2.settings import FormV2Settings
 from providers.sandbox.app import V2_PATH
 from providers.sandbox.faults import FaultPlan
 from providers.sandbox.form_v2 import SandboxFormV2

@@ -9,7 +9,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from providers.contract.clock import Clock
-from providers.rest_v1 import RestV1, RestV1Settings
+from providers.rest_v1.provider import RestV1
+from providers.rest_v1.settings import RestV1Settings
 from providers.sandbox.app import V1_PATH
 from providers.sandbox.faults import FaultPlan
 from providers.sandbox.letterbox import Letterbox

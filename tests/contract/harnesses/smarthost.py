@@ -10,7 +10,8 @@ from providers.contract.clock import Clock
 from providers.sandbox.faults import FaultPlan
 from providers.sandbox.letterbox import Letterbox
 from providers.sandbox.smarthost import DEFAULT_EXTENSIONS, SandboxSmarthost
-from providers.smarthost import Smarthost, SmarthostSettings
+from providers.smarthost.provider import Smarthost
+from providers.smarthost.settings import SmarthostSettings
 
 USERNAME = "account@example.com"
 

@@ -70,7 +70,7 @@ def main() -> None:
             _sendmail(sys.argv[1:])
         if sys.argv[1:2] == ["sendmail"]:
             _sendmail(sys.argv[2:])
-        app()
+        raise SystemExit(app(prog_name="mailquay", standalone_mode=False))
 
 
 __all__ = ["app", "main"]

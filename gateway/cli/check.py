@@ -20,6 +20,7 @@ from gateway.cli.output import (
 
 if TYPE_CHECKING:
     from gateway.config import Settings
+    from gateway.domain.routing import Condition
     from providers.contract.provider import ProbeResult
 
 
@@ -99,7 +100,7 @@ def _show(settings: Settings, probes: dict[str, ProbeResult]) -> None:
                 " → ".join(route.providers),
                 route.fidelity.value,
                 route.on_uncertain.value,
-                "always" if route.condition.is_catch_all else "as configured",
+                _when(route.condition),
             )
             for route in settings.effective_routes()
         ],
@@ -114,6 +115,26 @@ def _answer(result: ProbeResult | None) -> str:
     return f"{'ok' if result.ok else 'FAILS'}: {result.detail}"
 
 
+def _when(condition: Condition) -> str:
+    """A route's conditions, in the words of its configuration."""
+    asked = {
+        "sender": condition.senders,
+        "sender_domain": condition.sender_domains,
+        "recipient_domain": condition.recipient_domains,
+        "listener": condition.listeners,
+        "user": condition.users,
+        **{f"header {name}": patterns for name, patterns in condition.header},
+        "size_over": () if condition.size_over is None else (str(condition.size_over),),
+        "has_attachments": ()
+        if condition.has_attachments is None
+        else (condition.has_attachments,),
+    }
+    words = (
+        f"{key}: {' | '.join(sorted(map(_word, among)))}" for key, among in asked.items() if among
+    )
+    return ", ".join(words) or "always"
+
+
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
@@ -125,6 +146,13 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
                 rows += _flat(item, f"{name}[{number}].")
         else:
             rows.append(
-                (name, ", ".join(map(str, value)) if isinstance(value, list) else f"{value}")
+                (name, ", ".join(map(_word, value if isinstance(value, list) else [value])))
             )
     return rows
+
+
+def _word(value: object) -> str:
+    """A value as a configuration has it."""
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)

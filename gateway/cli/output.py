@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from gateway.errors import ConfigError, SpoolError, SpoolIncompatible, UnknownQueueId
 from providers.contract.errors import ProviderConfigError
@@ -23,6 +25,7 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file.", envvar="MAILQUAY_CONFIG"),
 ]
+_INTERRUPTED = 128 + signal.SIGINT
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
 
 
@@ -59,7 +62,30 @@ def guarded() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except OSError as error:
-        fail(str(error), os.EX_OSERR)
+        _fail_for_system(error)
+    except TyperException as error:
+        _fail_for_usage(error)
+    except typer.Abort:
+        fail("stopped", _INTERRUPTED)
+
+
+def _fail_for_system(error: OSError) -> NoReturn:
+    """Name the file and the reason, as other programs do."""
+    code = os.EX_NOINPUT if isinstance(error, FileNotFoundError) else os.EX_OSERR
+    if error.filename is not None and error.strerror:
+        fail(f"{os.fsdecode(error.filename)}: {error.strerror}", code)
+    fail(error.strerror or str(error), code)
+
+
+def _fail_for_usage(error: TyperException) -> NoReturn:
+    """Say what is wrong with the words of a command, and where the right ones are told."""
+    # Choices are listed in lines of their own, and what pydantic refuses begins with its own words.
+    text = " ".join(error.format_message().split()).replace("Value error, ", "")
+    if not text:
+        raise SystemExit(os.EX_USAGE)  # no words at all: the help was shown
+    context = getattr(error, "ctx", None)
+    hint = f" (see {context.command_path} -h)" if context is not None else ""
+    fail(text.rstrip(".") + hint, os.EX_USAGE)
 
 
 def print_json(value: object) -> None:

@@ -119,5 +119,5 @@ async def test_a_port_that_is_taken(demonstration: Demonstration) -> None:
     await asyncio.gather(*demonstration.readers)
     assert code != 0
     text = "".join(demonstration.printed)
-    assert str(port) in text
+    assert f"mailquay: cannot listen on 127.0.0.1:{port}: Address already in use" in text
     assert "Traceback" not in text

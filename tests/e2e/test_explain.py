@@ -57,7 +57,7 @@ async def test_json(config: str):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("/nonexistent.eml", "--from", "a@example.com", "--to", "b@example.com"), 71),
+        (("/nonexistent.eml", "--from", "a@example.com", "--to", "b@example.com"), 66),
         ((letter("text-only"), "--from", "a b", "--to", "b@example.com"), 64),
         ((letter("text-only"), "--from", "a@b", "--to", "b@c", "--listener", "none"), 64),
     ],

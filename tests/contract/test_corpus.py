@@ -104,18 +104,27 @@ async def passages(harness: ProviderHarness, clock: Clock, **settings: Any) -> l
 
 async def passage(provider: Provider, specimen: Specimen, queue_id: str, clock: Clock) -> Passage:
     """Plan and deliver one letter."""
+    request, shortfalls = planned(provider, specimen, queue_id, specimen.recipient)
+    if request is None:
+        return Passage(specimen, shortfalls)
+    report = await provider.deliver(request, deadline=clock.monotonic() + 300)
+    outcome = report.outcomes[0]
+    return Passage(specimen, (), (*shortfalls, *outcome.losses), outcome, None)
+
+
+def planned(
+    provider: Provider, specimen: Specimen, queue_id: str, recipient: str
+) -> tuple[DeliveryRequest | None, tuple[Shortfall, ...]]:
+    """What the provider is asked, and what is lost thereby; or nothing, and why."""
     envelope = an_envelope(
-        specimen.recipient, reverse_path=specimen.reverse_path, smtputf8=specimen.smtputf8
+        recipient, reverse_path=specimen.reverse_path, smtputf8=specimen.smtputf8
     )
     message = Message(specimen.content, needs_from(specimen.content, envelope))
     route = Route("corpus", (provider.name,), fidelity=Fidelity.TOLERANT)
-    planned = plan(route, {provider.name: provider.capabilities}, message.needs)
-    if not planned.candidates:
-        return Passage(specimen, planned.passed_over[provider.name])
-    request = DeliveryRequest(queue_id, envelope, message)
-    report = await provider.deliver(request, deadline=clock.monotonic() + 300)
-    outcome = report.outcomes[0]
-    return Passage(specimen, (), (*planned.losses[provider.name], *outcome.losses), outcome, None)
+    made = plan(route, {provider.name: provider.capabilities}, message.needs)
+    if not made.candidates:
+        return None, made.passed_over[provider.name]
+    return DeliveryRequest(queue_id, envelope, message), made.losses[provider.name]
 
 
 def test_the_corpus_is_large_and_true():
@@ -142,12 +151,63 @@ async def test_over_an_api(harness: Any, clock: Clock):
             assert found.outcome.kind is Kind.UNSUPPORTED, (found.name, found.outcome)
             assert Part.ATTACHMENT in {loss.part for loss in found.losses}, found.name
             continue
-        differences = differences_over_an_api(letter.truth, found.arrived)
-        if letter.reverse_path is None:
-            differences.add((Part.NULL_REVERSE_PATH, ""))
+        differences = differences_from(letter, found.arrived)
         if differences != ledger(found.losses):
             told[found.name] = (differences, ledger(found.losses))
     assert told == {}, "letter: (what differs, what was told)"
+
+
+async def test_gathered_into_calls_of_form_v2(clock: Clock):
+    """The same of letters that share a call, as they do under load."""
+    harness = form_v2.Harness()
+    await harness.start()
+    provider = harness.build(clock, rate="1000/s", results_within="0s")
+    asked: dict[str, tuple[Specimen, tuple[Shortfall, ...]]] = {}
+    requests = []
+    for number, specimen in enumerate(letters()):
+        # Nobody stands twice in a call.
+        recipient = specimen.recipient.replace("bob@", f"bob{number}@")
+        request, losses = planned(provider, specimen, f"Q{number:04}", recipient)
+        if request is not None:
+            requests.append(request)
+            asked[request.queue_id] = specimen, losses
+    told: dict[str, tuple[set[Difference], set[Difference]]] = {}
+    shared = 0
+    try:
+        for batch in provider.batches(requests):
+            if len(batch.requests) == 1:
+                continue  # it leaves as a letter by itself does
+            known = len(harness.letterbox.letters)
+            deadline = clock.monotonic() + 300
+            reports = await provider.deliver_many(batch, deadline=deadline, place=no_wait)
+            arrived = {one.recipient: one for one in harness.letterbox.letters[known:]}
+            for request, report in zip(batch.requests, reports, strict=True):
+                specimen, losses = asked[request.queue_id]
+                (recipient,) = request.envelope.recipients
+                outcome = report.outcomes[recipient.key]
+                assert outcome.kind is Kind.ACCEPTED, (specimen.name, outcome)
+                lost = ledger((*losses, *outcome.losses))
+                differences = differences_from(specimen, arrived[recipient.forward_path.addr_spec])
+                if differences != lost:
+                    told[specimen.name] = (differences, lost)
+                shared += 1
+    finally:
+        await provider.aclose()
+        await harness.stop()
+    assert told == {}, "letter: (what differs, what was told)"
+    assert shared >= 100
+
+
+async def no_wait() -> None:
+    """A place in a pace that nobody else wants."""
+
+
+def differences_from(specimen: Specimen, arrived: ReceivedLetter) -> set[Difference]:
+    """Between a letter and what a platform got of it, the envelope's included."""
+    differences = differences_over_an_api(specimen.truth, arrived)
+    if specimen.reverse_path is None:
+        differences.add((Part.NULL_REVERSE_PATH, ""))
+    return differences
 
 
 async def test_to_a_modern_smarthost(clock: Clock):

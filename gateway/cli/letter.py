@@ -127,6 +127,8 @@ def _tell(story: Story) -> None:
     )
     if story.message_id:
         print_line(f"Message-ID {story.message_id}")
+    if story.trace is not None:
+        print_line(f"trace id {story.trace.trace_id}")
     print_line()
     print_table(
         ("to", "state", "tracked", "provider", "attempts", "due", "status", "id", "said"),

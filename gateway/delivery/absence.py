@@ -41,6 +41,7 @@ async def put_aside(attempts: AttemptMaker, attempt: Attempt, health: ProviderHe
     if waiting is not None:
         waiting.leave_out(queued.recipient.key for queued in attempt.recipients)
     await attempts.record(
+        letter,
         [
             change_of(
                 letter.queue_id,
@@ -51,5 +52,5 @@ async def put_aside(attempts: AttemptMaker, attempt: Attempt, health: ProviderHe
                 warned=queued.warned,
             )
             for queued in attempt.recipients
-        ]
+        ],
     )

@@ -17,6 +17,7 @@ import structlog
 from gateway.delivery.reporter import NOT_DELIVERED, Reporter
 from gateway.domain.events import Emit, LetterTracked, SenderTold
 from gateway.domain.suppression import SUPPRESSING, Suppression, SuppressionReason
+from gateway.domain.trace_context import letter_ids
 from gateway.errors import SpoolError
 from gateway.spool.following import FollowStep
 from gateway.spool.protocol import NewLetter
@@ -156,7 +157,8 @@ class Aftermath:
         try:
             letter = await self._spool.letter_of(tracked.queue_id, tracked.recipient_key)
         except UnreadableRow as error:
-            log.warning("sender_not_told", queue_id=tracked.queue_id, reason=str(error))
+            ids = letter_ids(tracked.queue_id, tracked.message_id, tracked.trace)
+            log.warning("sender_not_told", **ids, reason=str(error))
             return
         told = None if letter is None else self._reporter.later(letter, event, now)
         if told is not None:

@@ -45,7 +45,6 @@ from providers.contract.options import SendOptions
 from providers.contract.outcome import (
     DeliveryOutcome,
     DeliveryReport,
-    DeliveryRequest,
     Kind,
     Scope,
     all_same,
@@ -127,7 +126,7 @@ class AttemptMaker:
             return []  # removed by hand while it waited here
         except SpoolError as error:
             # The leases lapse by themselves and the letter is claimed again.
-            log.warning("content_unreadable", queue_id=job.queue_id, reason=error.reason)
+            log.warning("content_unreadable", **job.in_hand.letter.ids, reason=error.reason)
             return []
         now = self.clock.now()
         return [
@@ -176,7 +175,7 @@ class AttemptMaker:
                 ours = replace(attempt, recipients=kept)
                 if kept:
                     so_far = CUT_SHORT
-                    report = await self._deliver(provider, ours.request())
+                    report = await self._deliver(provider, ours)
         except asyncio.CancelledError:
             # What may have reached the provider is recorded before the stop goes on.
             ending = self.end(attempt, all_same(attempt.request(), so_far))
@@ -204,8 +203,7 @@ class AttemptMaker:
             try:
                 return await self.spool.confirm(attempt.starts(), self.clock.now())
             except SpoolError as error:
-                queue_id = attempt.job.queue_id
-                log.warning("lease_not_confirmed_yet", queue_id=queue_id, reason=error.reason)
+                log.warning("lease_not_confirmed_yet", **attempt.letter.ids, reason=error.reason)
                 await self.clock.sleep(_RECORD_AGAIN_S)
 
     def deadline(self, provider: str) -> float:
@@ -226,7 +224,7 @@ class AttemptMaker:
         except UnknownQueueId:
             return ()  # removed by hand
         except SpoolError as error:
-            log.warning("content_unreadable", queue_id=letter.queue_id, reason=error.reason)
+            log.warning("content_unreadable", **letter.ids, reason=error.reason)
             return ()  # as in an attempt: the leases lapse by themselves
         message = parsed_message(content, envelope_of(letter, letter.recipients))
         ready = await self._sort_out(job, message)
@@ -288,7 +286,7 @@ class AttemptMaker:
             if waiting is not None and disposition.provider == queued.provider:
                 waiting.leave_out((queued.recipient.key,))
         if redirected:
-            await self.record(redirected)
+            await self.record(job.in_hand.letter, redirected)
         if suppressed:
             now = self.clock.now()
             recipients = [ending.queued for ending in suppressed]
@@ -307,7 +305,7 @@ class AttemptMaker:
             try:
                 return await suppressions.of(suspects)
             except SpoolError as error:
-                log.warning("suppressions_unknown", queue_id=job.queue_id, reason=error.reason)
+                log.warning("suppressions_unknown", **job.in_hand.letter.ids, reason=error.reason)
                 await self.clock.sleep(_RECORD_AGAIN_S)
         return _NONE_SUPPRESSED
 
@@ -321,16 +319,16 @@ class AttemptMaker:
             try:
                 return await self.spool.start(attempt.starts())
             except SpoolError as error:
-                queue_id = attempt.job.queue_id
-                log.warning("attempt_not_started_yet", queue_id=queue_id, reason=error.reason)
+                log.warning("attempt_not_started_yet", **attempt.letter.ids, reason=error.reason)
                 await self.clock.sleep(_RECORD_AGAIN_S)
 
-    async def _deliver(self, provider: Provider, request: DeliveryRequest) -> DeliveryReport:
+    async def _deliver(self, provider: Provider, attempt: Attempt) -> DeliveryReport:
         deadline = self.deadline(provider.name)
+        request = attempt.request()
         try:
             return await provider.deliver(request, deadline=deadline)
         except Exception:
-            log.exception("adapter_bug", queue_id=request.queue_id, provider=provider.name)
+            log.exception("adapter_bug", **attempt.letter.ids, provider=provider.name)
             return all_same(request, UNFORESEEN)
 
     async def end(self, attempt: Attempt, report: DeliveryReport) -> None:
@@ -368,12 +366,12 @@ class AttemptMaker:
         notice = self._notice(attempt, called, ended_at)
         letters = () if notice is None else notice.letters
         changes = [_change(attempt, ending, notice, ended_at) for ending in endings]
-        lost = await self.record(changes, letters)
+        lost = await self.record(attempt.letter, changes, letters)
         if lost and letters:
             # Nothing was written, for the report speaks of recipients that are not ours any more.
             # Their end is told all the same, and the others get a report of their own.
             late = [ending for ending in endings if ending.key in lost]
-            await self.record([attempt.change(ending, ended_at) for ending in late])
+            await self.record(attempt.letter, [attempt.change(ending, ended_at) for ending in late])
             self._tell(attempt, late, lost, ended_at)
             if waiting is not None:
                 waiting.hear(late, lost, ended_at)
@@ -406,9 +404,9 @@ class AttemptMaker:
             if notice is None:
                 continue
             notes = [(ending.key, notice.note) for ending in debt.endings]
-            queue_id = debt.attempt.letter.queue_id
-            write = partial(self.spool.note, queue_id, notes, notice.letters)
-            await self._until_written(write, queue_id)
+            letter = debt.attempt.letter
+            write = partial(self.spool.note, letter.queue_id, notes, notice.letters)
+            await self._until_written(write, letter)
             self._expect_all(notice.letters)
             self.emit(notice.event)
 
@@ -420,7 +418,7 @@ class AttemptMaker:
             return self.reporter.notice(attempt, endings, ended_at=ended_at, give_up_at=give_up_at)
         except Exception:
             # What the provider said counts for more than the sender's hearing of it.
-            log.exception("report_bug", queue_id=attempt.letter.queue_id)
+            log.exception("report_bug", **attempt.letter.ids)
             return None
 
     def _dispose(
@@ -451,24 +449,27 @@ class AttemptMaker:
         )
 
     async def record(
-        self, changes: list[Change], letters: Sequence[NewLetter] = ()
+        self,
+        letter: QueuedMessage,
+        changes: list[Change],
+        letters: Sequence[NewLetter] = (),
     ) -> frozenset[int]:
         """Record changes of one letter until they are recorded; the keys that are not ours."""
         write = partial(self.spool.record, changes, letters)
-        lost = await self._until_written(write, changes[0].queue_id)
+        lost = await self._until_written(write, letter)
         for change in changes:
             if change.due_at is not None:
                 self.expect(change.provider, change.due_at)
         self._expect_all(letters)
         return lost
 
-    async def _until_written(self, write: Callable[[], Awaitable[T]], queue_id: str) -> T:
+    async def _until_written(self, write: Callable[[], Awaitable[T]], letter: QueuedMessage) -> T:
         """Write until it is written: what a provider said is not lost to a full disk."""
         while True:
             try:
                 return await write()
             except SpoolError as error:
-                log.warning("outcome_not_recorded_yet", queue_id=queue_id, reason=error.reason)
+                log.warning("outcome_not_recorded_yet", **letter.ids, reason=error.reason)
                 await self.clock.sleep(_RECORD_AGAIN_S)
 
     def _expect_all(self, letters: Sequence[NewLetter]) -> None:
@@ -488,7 +489,7 @@ def _completed(attempt: Attempt, report: DeliveryReport) -> DeliveryReport:
     missing = {queued.recipient.key for queued in attempt.recipients} - set(report.outcomes)
     if not missing:
         return report
-    log.error("adapter_bug", queue_id=attempt.letter.queue_id, provider=attempt.provider)
+    log.error("adapter_bug", **attempt.letter.ids, provider=attempt.provider)
     return DeliveryReport({**report.outcomes, **dict.fromkeys(missing, UNFORESEEN)})
 
 

@@ -374,7 +374,15 @@ class Dispatcher:
         for cut_short in claimed.cut_short:
             self._emit(cut_short_event(cut_short, self._clock.now()))
         for corrupt in claimed.corrupt:
-            self._emit(LetterCorrupt(self._clock.now(), corrupt.queue_id, corrupt.reason))
+            self._emit(
+                LetterCorrupt(
+                    self._clock.now(),
+                    corrupt.queue_id,
+                    corrupt.reason,
+                    corrupt.message_id,
+                    corrupt.trace,
+                )
+            )
 
     async def _renew(self) -> None:
         while True:
@@ -472,4 +480,6 @@ def cut_short_event(cut_short: CutShort, now: datetime) -> AttemptCutShort:
         forward_path=cut_short.forward_path,
         provider=cut_short.provider,
         attempt=cut_short.attempt,
+        message_id=cut_short.message_id,
+        trace=cut_short.trace,
     )

@@ -129,6 +129,8 @@ class Attempt:
                 forward_path=ending.queued.recipient.forward_path.addr_spec,
                 provider=self.provider,
                 reason=ending.suppressed,
+                message_id=self.letter.message_id,
+                trace=self.letter.trace,
             )
         return AttemptEnded(
             queue_id=self.letter.queue_id,
@@ -145,6 +147,8 @@ class Attempt:
             due_at=ending.disposition.due_at,
             expired=ending.disposition.expired,
             losses=ending.losses,
+            message_id=self.letter.message_id,
+            trace=self.letter.trace,
         )
 
     def lost_event(self, ending: Ending, ended_at: datetime) -> AttemptLost:
@@ -155,6 +159,8 @@ class Attempt:
             recipient_key=ending.key,
             provider=self.provider,
             outcome=ending.outcome,
+            message_id=self.letter.message_id,
+            trace=self.letter.trace,
         )
 
 

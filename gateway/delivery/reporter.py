@@ -183,6 +183,8 @@ class Reporter:
             recipients=1,
             report_id=letters[0].queue_id if letters else "",
             provider=letters[0].providers[0] if letters else "",
+            message_id=letter.message_id,
+            trace=letter.trace,
         )
         return letters, told
 
@@ -200,7 +202,7 @@ class Reporter:
             return Result.RATE_LIMITED
         header = f"Message-ID: {letter.message_id}\r\n".encode() if letter.message_id else b""
         original = _original(letter, sender, header, None)
-        report = self._letter(letter.listener, sender, original, (fate,), at=now, give_up_at=now)
+        report = self._letter(letter, sender, original, (fate,), at=now, give_up_at=now)
         if report is None:
             return Result.NO_CARRIER
         self._allowance.take(sender.folded, monotonic)
@@ -224,7 +226,7 @@ class Reporter:
         fates = tuple(self._fate(occasion, ending, action) for ending, action in occasion.called)
         whole = occasion.content if self._comes_back(occasion) else None
         report = self._letter(
-            occasion.letter.listener,
+            occasion.letter,
             sender,
             _original(occasion.letter, sender, header, whole),
             fates,
@@ -247,7 +249,7 @@ class Reporter:
             return None
         original = _original(occasion.letter, sender, header, None)
         copy = self._letter(
-            occasion.letter.listener,
+            occasion.letter,
             postmaster,
             original,
             failed,
@@ -255,7 +257,7 @@ class Reporter:
             give_up_at=occasion.give_up_at,
         )
         if copy is None:
-            log.warning("postmaster_not_told", queue_id=occasion.letter.queue_id)
+            log.warning("postmaster_not_told", **occasion.letter.ids)
         return copy
 
     def _comes_back(self, occasion: _Occasion) -> bool:
@@ -290,7 +292,7 @@ class Reporter:
 
     def _letter(
         self,
-        listener: str,
+        letter: QueuedMessage,
         to: Address,
         original: Original,
         fates: tuple[Fate, ...],
@@ -301,7 +303,7 @@ class Reporter:
         """
         A report as a letter for the first who can carry it; `None` where nobody can.
 
-        It leaves by the routes of the listener that gave us the cause.
+        It leaves by the routes of the listener that gave us the cause, and in its letter's trace.
         """
         report = Report(
             queue_id=self._new_queue_id(at),
@@ -319,7 +321,7 @@ class Reporter:
                 self._planner.message(content, envelope),
                 reverse_path=reverse_path,
                 forward_path=to,
-                listener=listener,
+                listener=letter.listener,
             )
             if plan is not None and plan.candidates:
                 return NewLetter(
@@ -327,11 +329,12 @@ class Reporter:
                     envelope=envelope,
                     content=content,
                     arrival=at,
-                    listener=listener,
+                    listener=letter.listener,
                     client=f"this gateway, reporting on {original.queue_id}",
                     message_id=report.message_id,
                     providers=plan.candidates[:1],
                     leased=False,
+                    trace=letter.trace,
                 )
         return None
 
@@ -397,6 +400,8 @@ def _event(occasion: _Occasion, letters: tuple[NewLetter, ...], result: Result) 
         recipients=len(occasion.called),
         report_id=letters[0].queue_id if letters else "",
         provider=letters[0].providers[0] if letters else "",
+        message_id=occasion.letter.message_id,
+        trace=occasion.letter.trace,
     )
 
 

@@ -86,7 +86,7 @@ class WebhookSender:
         taken = 200 <= code < 300
         attempts = call.attempts + 1
         given_up = not taken and (attempts >= MOST_ATTEMPTS or code == _GONE)
-        about = {"webhook": call.endpoint, "call": call.number, "queue_id": call.queue_id}
+        about = {"webhook": call.endpoint, "call": call.number, **call.ids}
         if taken:
             await self._store.done(call)
             log.debug("webhook_called", **about, event_type=call.event)
@@ -103,6 +103,8 @@ class WebhookSender:
         data = {"queue_id": call.queue_id, **dict(call.data)}
         body = build_body(call.event, call.at, data)
         headers = build_headers(endpoint.key, f"msg_{call.number}", self._clock.now(), body)
+        if call.trace is not None:
+            headers["traceparent"] = str(call.trace)
         try:
             async with (
                 asyncio.timeout(_CALL_S),

@@ -1,6 +1,9 @@
 """
 Everything that can happen, as frozen values: one stream for log, metrics and tests.
 
+What happens to a letter names it: by its queue id, the value of its Message-ID field and the trace
+that it belongs to, if any.
+
 Emitting is calling `Emit` with one of them; readers must not raise and must not wait.
 """
 
@@ -16,6 +19,7 @@ from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action, Result
 from gateway.domain.repair import Repair
 from gateway.domain.suppression import SuppressionReason
+from gateway.domain.trace_context import TraceContext
 from gateway.domain.tracking import Source
 from providers.contract.capabilities import Shortfall
 from providers.contract.outcome import DeliveryOutcome
@@ -39,6 +43,7 @@ class LetterReceived:
     size: int
     message_id: str
     repairs: tuple[Repair, ...] = ()
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class LetterRepeated:
     client: str
     recipients: int
     message_id: str
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ class AttemptEnded:
     due_at: datetime | None
     expired: bool
     losses: tuple[Shortfall, ...]
+    message_id: str = ""
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,8 @@ class RecipientFailed:
     arrival: datetime
     status: str
     reason: str
+    message_id: str = ""
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,8 @@ class RecipientSuppressed:
     forward_path: str
     provider: str
     reason: SuppressionReason
+    message_id: str = ""
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +132,8 @@ class AttemptLost:
     recipient_key: int
     provider: str
     outcome: DeliveryOutcome
+    message_id: str = ""
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +145,8 @@ class AttemptCutShort:
     forward_path: str
     provider: str
     attempt: int
+    message_id: str = ""
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +175,8 @@ class SenderTold:
     recipients: int
     report_id: str
     provider: str
+    message_id: str = ""
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +186,8 @@ class LetterCorrupt:
     at: datetime
     queue_id: str
     reason: str
+    message_id: str = ""
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +244,7 @@ class LetterTracked:
     event: TrackingEvent
     accepted_at: datetime | None
     number: int
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +276,7 @@ class WebhookRegistered:
     reason: str = ""
 
 
-Event = (
+LetterEvent = (
     LetterReceived
     | LetterRepeated
     | AttemptEnded
@@ -263,13 +284,11 @@ Event = (
     | RecipientSuppressed
     | AttemptLost
     | AttemptCutShort
-    | BatchEnded
     | SenderTold
     | LetterCorrupt
-    | CircuitChanged
     | LetterTracked
-    | WebhookCalled
-    | StatusAsked
-    | WebhookRegistered
 )
+"""What happens to one letter."""
+
+Event = LetterEvent | BatchEnded | CircuitChanged | WebhookCalled | StatusAsked | WebhookRegistered
 Emit = Callable[[Event], None]

@@ -8,7 +8,7 @@ queue mode. `intake` makes a `DirectVerdict`, the session waits for its reply. K
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +55,7 @@ class DirectVerdict:
         awaited: Told of what becomes of them.
         timeout_s: How long to wait, in seconds.
         spool: For its story.
+        ids: What log lines name it by.
     """
 
     queue_id: str
@@ -62,6 +63,7 @@ class DirectVerdict:
     awaited: Awaited
     timeout_s: float
     spool: Spool
+    ids: Mapping[str, str]
 
     async def reply(self, client_left: Callable[[], bool]) -> Reply:
         """
@@ -78,7 +80,7 @@ class DirectVerdict:
             raise
         except Exception:
             # The letter is ours: an error would have its client send it again.
-            log.exception("verdict_failed", queue_id=self.queue_id)
+            log.exception("verdict_failed", **self.ids)
             return replies.queued_as(self.queue_id)
 
     async def _reply(self, client_left: Callable[[], bool]) -> Reply:
@@ -103,4 +105,4 @@ class DirectVerdict:
             told = f"its client was told in the session: {refusal.code} {refusal.text}"
             await self.spool.note(self.queue_id, ((None, told),))
         except SpoolError as error:
-            log.warning("verdict_not_noted", queue_id=self.queue_id, reason=error.reason)
+            log.warning("verdict_not_noted", **self.ids, reason=error.reason)

@@ -25,11 +25,12 @@ from gateway.domain.instructions import (
 )
 from gateway.domain.lifecycle import State
 from gateway.domain.routing import Mode, Plan
+from gateway.domain.trace_context import TraceContext
 from gateway.domain.window import Priority
 from gateway.errors import SpoolError, SpoolFull
 from gateway.ingress import replies, trace
 from gateway.ingress.direct import Awaited, DirectVerdict
-from gateway.ingress.instruction_fields import take_out
+from gateway.ingress.instruction_fields import take_out, take_trace
 from gateway.ingress.submission import Reply, Submission, Verdict
 from gateway.ingress.urgency import priority_from
 from gateway.planner import Planner
@@ -113,7 +114,7 @@ class SpoolingIntake:
         except BaseException as error:
             self._let_go(letter, message, awaited)
             if isinstance(error, SpoolError):
-                log.warning("letter_not_admitted", queue_id=letter.queue_id, reason=error.reason)
+                log.warning("letter_not_admitted", **letter.ids, reason=error.reason)
                 full = isinstance(error, SpoolFull)
                 return replies.SPOOL_FULL if full else replies.spool_unavailable(letter.queue_id)
             raise
@@ -133,7 +134,9 @@ class SpoolingIntake:
         if awaited is None or direct is None:
             return replies.queued_as(letter.queue_id)
         timeout_s = direct.total_seconds()
-        return DirectVerdict(letter.queue_id, recipients, awaited, timeout_s, self.spool)
+        return DirectVerdict(
+            letter.queue_id, recipients, awaited, timeout_s, self.spool, letter.ids
+        )
 
     def _let_go(self, letter: NewLetter, message: Message, awaited: Awaited | None) -> None:
         """Undo what was made ready for a letter that is not in the spool after all."""
@@ -147,6 +150,7 @@ class SpoolingIntake:
     ) -> tuple[NewLetter, Message, timedelta | None] | Reply:
         """The letter to admit, its header complete, and how long to wait; or the refusal."""
         arrival = self.clock.now()
+        submission, trace_context = _traced(submission)
         instructed = self._instructed(submission, arrival)
         if isinstance(instructed, Reply):
             return instructed
@@ -186,6 +190,7 @@ class SpoolingIntake:
             mark=self._mark(as_it_came, completed.message_id, queue_id, instructions),
             user=submission.client.user,
             priority=priority,
+            trace=trace_context,
         )
         return letter, message, _direct_timeout(plans, instructions)
 
@@ -240,6 +245,14 @@ class SpoolingIntake:
         return plans
 
 
+def _traced(submission: Submission) -> tuple[Submission, TraceContext | None]:
+    """The letter without the fields that name its trace, and the trace."""
+    content, named = take_trace(submission.content)
+    if content is submission.content:
+        return submission, None
+    return replace(submission, content=content), named
+
+
 def _due_at(
     plans: Iterable[Plan], instructions: Instructions, arrival: datetime
 ) -> tuple[datetime, ...]:
@@ -290,6 +303,7 @@ def _queued(letter: NewLetter) -> QueuedMessage:
         instructions=letter.instructions,
         user=letter.user,
         priority=letter.priority,
+        trace=letter.trace,
     )
 
 
@@ -318,6 +332,7 @@ def _repeated(letter: NewLetter, repeat: Repeat) -> LetterRepeated:
         client=letter.client,
         recipients=len(repeat.keys),
         message_id=letter.message_id,
+        trace=letter.trace,
     )
 
 
@@ -333,4 +348,5 @@ def _received(letter: NewLetter) -> LetterReceived:
         size=len(letter.content),
         message_id=letter.message_id,
         repairs=letter.repairs,
+        trace=letter.trace,
     )

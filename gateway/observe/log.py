@@ -23,6 +23,7 @@ from gateway.domain.events import (
     CircuitChanged,
     Event,
     LetterCorrupt,
+    LetterEvent,
     LetterReceived,
     LetterRepeated,
     LetterTracked,
@@ -36,6 +37,7 @@ from gateway.domain.events import (
 )
 from gateway.domain.lifecycle import State
 from gateway.domain.notification import Result
+from gateway.domain.trace_context import letter_ids
 from gateway.observe.addresses import AddressMarks
 from gateway.observe.lines import Lines
 from providers.contract.outcome import Kind
@@ -132,18 +134,17 @@ class EventLog:
             case LetterRepeated():
                 self._log.info(
                     "repeated",
-                    queue_id=event.queue_id,
+                    **_ids(event),
                     listener=event.listener,
                     client=event.client,
                     recipients=event.recipients,
-                    message_id=event.message_id,
                 )
             case AttemptEnded():
                 self._attempt(event)
             case RecipientFailed():
                 self._log.warning(
                     "failed",
-                    queue_id=event.queue_id,
+                    **_ids(event),
                     to=event.forward_path,
                     provider=event.provider,
                     delay=_seconds(event.arrival, event.at),
@@ -153,14 +154,14 @@ class EventLog:
             case RecipientSuppressed():
                 self._log.warning(
                     "suppressed",
-                    queue_id=event.queue_id,
+                    **_ids(event),
                     to=event.forward_path,
                     reason=event.reason.value,
                 )
             case AttemptLost():
                 self._log.error(
                     "attempt_lost",
-                    queue_id=event.queue_id,
+                    **_ids(event),
                     recipient_key=event.recipient_key,
                     provider=event.provider,
                     outcome=event.outcome.kind.value,
@@ -170,7 +171,7 @@ class EventLog:
             case AttemptCutShort():
                 self._log.warning(
                     "uncertain",
-                    queue_id=event.queue_id,
+                    **_ids(event),
                     to=event.forward_path,
                     provider=event.provider,
                     attempt=event.attempt,
@@ -179,7 +180,7 @@ class EventLog:
             case SenderTold():
                 self._sender_told(event)
             case LetterCorrupt():
-                self._log.error("corrupt", queue_id=event.queue_id, reason=event.reason)
+                self._log.error("corrupt", **_ids(event), reason=event.reason)
             case LetterTracked():
                 self._tracked(event)
             case _:
@@ -211,7 +212,7 @@ class EventLog:
     def _tracked(self, event: LetterTracked) -> None:
         happening = event.event
         fields: dict[str, object] = {
-            "queue_id": event.queue_id,
+            **_ids(event),
             "to": happening.recipient or event.forward_path,
             "provider": event.provider,
             "tracked": happening.event_type.value,
@@ -239,13 +240,12 @@ class EventLog:
         repaired = {"repairs": list(event.repairs)} if event.repairs else {}
         self._log.info(
             "received",
-            queue_id=event.queue_id,
+            **_ids(event),
             listener=event.listener,
             client=event.client,
             reverse_path=event.reverse_path,
             recipients=event.recipients,
             size=event.size,
-            message_id=event.message_id,
             **repaired,
         )
 
@@ -255,7 +255,7 @@ class EventLog:
 
     def _sender_told(self, event: SenderTold) -> None:
         fields: dict[str, object] = {
-            "queue_id": event.queue_id,
+            **_ids(event),
             "reverse_path": event.reverse_path,
             "action": event.action.value,
             "recipients": event.recipients,
@@ -270,7 +270,7 @@ class EventLog:
     def _attempt(self, event: AttemptEnded) -> None:
         outcome = event.outcome
         fields: dict[str, object] = {
-            "queue_id": event.queue_id,
+            **_ids(event),
             "to": event.forward_path,
             "provider": event.provider,
             "attempt": event.attempt,
@@ -301,6 +301,10 @@ class EventLog:
         if outcome.kind is Kind.UNSUPPORTED and event.state is State.WAITING:
             word = "unsupported"
         write(word, **fields)
+
+
+def _ids(event: LetterEvent) -> dict[str, str]:
+    return letter_ids(event.queue_id, event.message_id, event.trace)
 
 
 def _seconds(since: datetime, until: datetime) -> float:

@@ -34,6 +34,7 @@ from gateway.spool.rows import (
     micros_from_moment,
     moment_from_micros,
     queued_message_from_rows,
+    trace_from_text,
 )
 from gateway.spool.schema import UNSETTLED, UNSETTLED_OF_LETTER, content, message, recipient
 from gateway.spool.transaction import Transaction
@@ -109,7 +110,7 @@ class Claims:
                 letters.append(queued_message_from_rows(group))
                 leased += group
             except UnreadableRow as error:
-                corrupt.append(_set_aside(tx, group[0].number, str(error), wanted.now))
+                corrupt.append(_set_aside(tx, group[0], str(error), wanted.now))
         self._lease(tx, leased, wanted.now)
         return Claimed(tuple(letters), cut_short, tuple(corrupt))
 
@@ -138,9 +139,14 @@ class Claims:
     def _recover(self, tx: Transaction, now: datetime) -> Recovery:
         left = (UNSETTLED, or_(recipient.c.lease.is_not(None), recipient.c.state == "sending"))
         begun = tx.connection.execute(
-            select(recipient, recipient.c.message_id.label("number")).where(
-                *left, recipient.c.state == "sending"
+            select(
+                *(c for c in recipient.c if c.name != "message_id"),
+                recipient.c.message_id.label("number"),
+                message.c.message_id,
+                message.c.traceparent,
             )
+            .select_from(recipient.outerjoin(message, message.c.id == recipient.c.message_id))
+            .where(*left, recipient.c.state == "sending")
         )
         cut_short = self._cut_short(tx, begun.all(), now)
         released = tx.connection.execute(
@@ -176,8 +182,16 @@ class Claims:
             ended = AttemptEnd(row.provider, started_at, now, _CUT_SHORT)
             tell_attempt(tx, attempt_values(row.number, row.key, row.attempts, ended))
         return tuple(
-            CutShort(queue_id_from_number(r.number), r.key, r.forward_path, r.provider, r.attempts)
-            for r in rows
+            CutShort(
+                queue_id_from_number(row.number),
+                row.key,
+                row.forward_path,
+                row.provider,
+                row.attempts,
+                row.message_id or "",
+                trace_from_text(row.traceparent),
+            )
+            for row in rows
         )
 
 
@@ -256,8 +270,9 @@ def _by_letter(rows: Iterable[AnyRow]) -> Iterable[list[AnyRow]]:
     return groups.values()
 
 
-def _set_aside(tx: Transaction, number: int, reason: str, now: datetime) -> Corrupt:
+def _set_aside(tx: Transaction, row: AnyRow, reason: str, now: datetime) -> Corrupt:
     """Hold what is not being sent of a letter; a damaged state is mended on the way."""
+    number = row.number
     tx.connection.execute(
         update(recipient)
         .where(
@@ -268,4 +283,6 @@ def _set_aside(tx: Transaction, number: int, reason: str, now: datetime) -> Corr
     tx.cursor.execute(
         tx.statements.insert_note, (number, micros_from_moment(now), None, f"held: {reason}")
     )
-    return Corrupt(queue_id_from_number(number), reason)
+    message_id = (row.message_id or "").encode(errors="replace").decode()
+    trace = trace_from_text(row.traceparent)
+    return Corrupt(queue_id_from_number(number), reason, message_id, trace)

@@ -17,6 +17,7 @@ from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
 from gateway.domain.pauses import Pause, PauseKind
 from gateway.domain.repair import Repair
+from gateway.domain.trace_context import TraceContext, letter_ids
 from gateway.domain.window import Priority
 from providers.contract.address import Address
 from providers.contract.envelope import BodyType, Envelope, Recipient, Ret
@@ -44,6 +45,7 @@ class NewLetter:
         user: The name that the client logged in with; empty without.
         priority: How urgent it is.
         mark: What it is known by when it comes again; `None`: it is a letter of its own each time.
+        trace: The trace that it belongs to.
     """
 
     queue_id: str
@@ -61,6 +63,12 @@ class NewLetter:
     user: str = ""
     priority: Priority = Priority.NORMAL
     mark: Mark | None = None
+    trace: TraceContext | None = None
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What log lines name it by."""
+        return letter_ids(self.queue_id, self.message_id, self.trace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,12 @@ class QueuedMessage:
     instructions: Instructions = NO_INSTRUCTIONS
     user: str = ""
     priority: Priority = Priority.NORMAL
+    trace: TraceContext | None = None
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What log lines name it by."""
+        return letter_ids(self.queue_id, self.message_id, self.trace)
 
     @property
     def wanted_at(self) -> datetime:
@@ -170,10 +184,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Corrupt:
-    """A stored letter that cannot be read; its recipients are held, the others flow."""
+    """
+    A stored letter that cannot be read; its recipients are held, the others flow.
+
+    `message_id` is empty where that is gone too.
+    """
 
     queue_id: str
     reason: str
+    message_id: str = ""
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +205,8 @@ class CutShort:
     forward_path: str
     provider: str
     attempt: int
+    message_id: str = ""
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +318,12 @@ class Listed:
     provider_message_id: str
     message_id: str
     tracked: str = ""
+    trace: TraceContext | None = None
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What log lines name its letter by."""
+        return letter_ids(self.queue_id, self.message_id, self.trace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +367,7 @@ class Story:
     content_kept: bool
     recipients: tuple[Listed, ...]
     lines: tuple[StoryLine, ...]
+    trace: TraceContext | None = None
 
 
 class Spool(Protocol):

@@ -40,6 +40,7 @@ from gateway.spool.rows import (
     number_of,
     state_from_text,
     story_line_from_attempt,
+    trace_from_text,
 )
 from gateway.spool.schema import (
     ACCEPTED,
@@ -221,6 +222,7 @@ def read_story(connection: Connection, queue_id: str) -> Story:
         content_kept=kept is not None,
         recipients=tuple(_tracked(listed_from_row(row), tracked, number) for row in rows),
         lines=_with_delays(lines, arrival),
+        trace=trace_from_text(letter.traceparent),
     )
 
 
@@ -283,7 +285,10 @@ def _listed() -> Select[Any]:
         recipient.c.message_id.label("number"),
         *(recipient.c[name] for name in (*shown, *told)),
         func.coalesce(recipient.c.was_due, recipient.c.due_at).label("due_at"),
-        *(message.c[name] for name in ("arrival", "size", "reverse_path", "message_id")),
+        *(
+            message.c[name]
+            for name in ("arrival", "size", "reverse_path", "message_id", "traceparent")
+        ),
     ).join(message, message.c.id == recipient.c.message_id)
 
 

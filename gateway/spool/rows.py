@@ -16,6 +16,7 @@ from sqlalchemy import Row
 
 from gateway.domain.lifecycle import SETTLED, State
 from gateway.domain.queue_id import number_from_queue_id, queue_id_from_number
+from gateway.domain.trace_context import TraceContext, parse_traceparent
 from gateway.domain.window import Priority
 from gateway.errors import UnknownQueueId
 from gateway.spool.instructions import instructions_from_text, text_from_instructions
@@ -94,6 +95,7 @@ def message_values(number: int, letter: NewLetter) -> Values:
         text_from_instructions(letter.instructions),
         *((None, None) if letter.mark is None else (letter.mark.key, letter.mark.proof)),
         letter.user,
+        None if letter.trace is None else str(letter.trace),
     )
 
 
@@ -184,6 +186,7 @@ def queued_message_from_rows(rows: Sequence[AnyRow], *, due: bool = True) -> Que
             instructions=instructions_from_text(first.instructions),
             user=first.user,
             priority=Priority(first.priority),
+            trace=trace_from_text(first.traceparent),
         )
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise UnreadableRow(f"its record is damaged: {error}") from error
@@ -206,7 +209,13 @@ def listed_from_row(row: AnyRow) -> Listed:
         diagnostic=row.diagnostic,
         provider_message_id=row.provider_message_id,
         message_id=row.message_id,
+        trace=trace_from_text(row.traceparent),
     )
+
+
+def trace_from_text(text: str | None) -> TraceContext | None:
+    """A trace; a damaged one is none, for no letter waits on it."""
+    return None if text is None else parse_traceparent(text)
 
 
 def state_from_text(text: str) -> State:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION = "0010"
+VERSION = "0011"
 """The newest migration: what a store must be at to be used by this program."""
 
 VERSION_TABLE = "spool_version"
@@ -61,6 +61,7 @@ message = Table(
     Column("mark", BigInteger),  # with `proof`, a row of `mark`; NULL: it has none
     Column("proof", BigInteger),
     Column("user", Text, nullable=False, server_default=""),  # of AUTH; empty without
+    Column("traceparent", Text),  # W3C Trace Context; NULL: it belongs to no trace
 )
 
 content = Table(

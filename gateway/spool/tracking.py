@@ -33,7 +33,7 @@ from sqlalchemy import (
 from gateway.domain.events import LetterTracked
 from gateway.domain.queue_id import queue_id_from_number
 from gateway.domain.tracking import Merge, Source, Told, place
-from gateway.spool.rows import AnyRow, micros_from_moment, moment_from_micros
+from gateway.spool.rows import AnyRow, micros_from_moment, moment_from_micros, trace_from_text
 from gateway.spool.schema import (
     HAS_PROVIDER_ID,
     attempt,
@@ -240,6 +240,7 @@ _LETTER_COLUMNS = (
     recipient.c.provider_message_id,
     message.c.reverse_path,
     message.c.message_id.label("message_id_field"),
+    message.c.traceparent,
 )
 
 
@@ -475,6 +476,7 @@ def _tracked(
         event=stored.told.event,
         accepted_at=None if accepted_at is None else moment_from_micros(accepted_at),
         number=stored.number,
+        trace=trace_from_text(row.traceparent),
     )
 
 

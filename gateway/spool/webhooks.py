@@ -17,7 +17,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, select, update
 
 from gateway.domain.queue_id import queue_id_from_number
-from gateway.spool.rows import AnyRow, micros_from_moment, moment_from_micros
+from gateway.domain.trace_context import TraceContext, letter_ids
+from gateway.spool.rows import AnyRow, micros_from_moment, moment_from_micros, trace_from_text
 from gateway.spool.schema import message, recipient, tracking_event, webhook_call
 from gateway.spool.suppressions import Read, Submit
 from gateway.spool.transaction import Transaction
@@ -36,6 +37,7 @@ class WebhookCall:
         attempts: Made so far.
         said: What was answered the last time.
         queue_id: Of the letter; `data` holds the rest that the application is told.
+        trace: The trace that the letter belongs to.
     """
 
     number: int
@@ -46,6 +48,12 @@ class WebhookCall:
     said: str
     queue_id: str
     data: tuple[tuple[str, str], ...] = ()
+    trace: TraceContext | None = None
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What log lines name its letter by."""
+        return letter_ids(self.queue_id, dict(self.data).get("message_id", ""), self.trace)
 
 
 class _Claim(NamedTuple):
@@ -126,14 +134,14 @@ def _claim_some(tx: Transaction, claim: _Claim) -> list[WebhookCall]:
     )
     calls = []
     for row in tx.connection.execute(query).all():
-        data = _data(tx, row)
-        if data is None:  # its letter is forgotten
+        found = _data(tx, row)
+        if found is None:  # its letter is forgotten
             tx.connection.execute(delete(webhook_call).where(webhook_call.c.id == row.id))
             continue
         tx.connection.execute(
             update(webhook_call).where(webhook_call.c.id == row.id).values(due_at=claim.until)
         )
-        calls.append(_call(row, data))
+        calls.append(_call(row, *found))
     return calls
 
 
@@ -165,14 +173,17 @@ def _replay_some(tx: Transaction, now: int, endpoint: str, number: int) -> int:
     return tx.connection.execute(wanted.values(due_at=now, attempts=0)).rowcount
 
 
-def _data(tx: Transaction, row: AnyRow) -> tuple[tuple[str, str], ...] | None:
-    """What the application is told of a recipient; `None` where nothing of it is left."""
+def _data(
+    tx: Transaction, row: AnyRow
+) -> tuple[tuple[tuple[str, str], ...], TraceContext | None] | None:
+    """What the application is told of a recipient, in which trace; `None`: nothing is left."""
     told = ("forward_path", "provider", "status", "diagnostic", "provider_message_id")
     query = (
         select(
             *(recipient.c[name] for name in told),
             message.c.reverse_path,
             message.c.message_id.label("message_id_field"),
+            message.c.traceparent,
         )
         .join(message, message.c.id == recipient.c.message_id)
         .where(recipient.c.message_id == row.message_id, recipient.c.key == row.key)
@@ -204,10 +215,12 @@ def _data(tx: Transaction, row: AnyRow) -> tuple[tuple[str, str], ...] | None:
             "mta_response": event.mta_response,
             "click_url": event.click_url,
         }
-    return tuple(data.items())
+    return tuple(data.items()), trace_from_text(found.traceparent)
 
 
-def _call(row: AnyRow, data: tuple[tuple[str, str], ...] = ()) -> WebhookCall:
+def _call(
+    row: AnyRow, data: tuple[tuple[str, str], ...] = (), trace: TraceContext | None = None
+) -> WebhookCall:
     return WebhookCall(
         row.id,
         row.endpoint,
@@ -217,4 +230,5 @@ def _call(row: AnyRow, data: tuple[tuple[str, str], ...] = ()) -> WebhookCall:
         row.said,
         queue_id_from_number(row.message_id),
         data,
+        trace,
     )

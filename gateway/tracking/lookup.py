@@ -93,12 +93,12 @@ class Lookup:
                 candidate.queue_id, candidate.key, outcome, self._clock.now()
             )
         except SpoolError as error:
-            log.warning("not_settled", queue_id=candidate.queue_id, reason=error.reason)
+            log.warning("not_settled", **candidate.ids, reason=error.reason)
             raise
         if settled:
             log.info(
                 "settled",
-                queue_id=candidate.queue_id,
+                **candidate.ids,
                 to=candidate.forward_path,
                 provider=candidate.provider,
                 provider_message_id=inquiry.provider_message_id,

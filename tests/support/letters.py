@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from gateway.domain.duplicates import Mark
 from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
+from gateway.domain.trace_context import TraceContext
 from gateway.domain.window import Priority
 from gateway.spool.protocol import (
     AttemptEnd,
@@ -47,6 +48,7 @@ def a_letter(
     mark: Mark | None = None,
     user: str = "",
     priority: Priority = Priority.NORMAL,
+    trace: TraceContext | None = None,
 ) -> NewLetter:
     """A letter to admit; one provider's name is that of every recipient."""
     envelope = envelope or an_envelope(*recipients)
@@ -66,6 +68,7 @@ def a_letter(
         mark=mark,
         user=user,
         priority=priority,
+        trace=trace,
     )
 
 

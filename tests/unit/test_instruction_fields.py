@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.ingress.instruction_fields import take_out
+from gateway.domain.trace_context import TraceContext
+from gateway.ingress.instruction_fields import take_out, take_trace
 
 BODY = b"\r\nX-Mailquay-Tag: in the body\r\n"
 
@@ -86,3 +87,38 @@ def test_a_header_that_is_all_there_is() -> None:
         b"To: b@c\r\n",
         (("X-Mailquay-Tag", "a"),),
     )
+
+
+TRACE = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "trace"),
+    [
+        (f"traceparent: {TRACE}\r\n", TRACE),
+        (f"Traceparent : {TRACE}\r\nTracestate: vendor=1,\r\n other=2\r\n", TRACE),
+        (f"TRACEPARENT:\r\n {TRACE}\r\n", TRACE),
+        (f"traceparent: 00-rubbish\r\ntraceparent: {TRACE}\r\n", TRACE),
+        ("traceparent: 00-rubbish\r\n", None),
+        ("tracestate: vendor=1\r\n", None),
+    ],
+)
+def test_the_trace_is_read_and_leaves_the_header(fields: str, trace: TraceContext | None) -> None:
+    """Readable or not: an application's own affairs reach no provider."""
+    content = b"Subject: a\r\n" + fields.encode() + b"To: b@example.org\r\n" + BODY
+    assert take_trace(content) == (b"Subject: a\r\nTo: b@example.org\r\n" + BODY, trace)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"Subject: a\r\n\r\ntraceparent: 1\r\n",
+        b"Trace-Id: 1\r\nTraceparents: 2\r\nX-Traceparent: 3\r\n\r\n",
+        b"Subject: a\r\n traceparent: 1\r\n\r\n",
+    ],
+)
+def test_what_only_looks_like_a_trace_stays(content: bytes) -> None:
+    """Bodies, folds and other fields are not touched: the same object comes back."""
+    same, trace = take_trace(content)
+    assert same is content
+    assert trace is None

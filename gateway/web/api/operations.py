@@ -303,17 +303,18 @@ class Api:
         host = request.client.host if request.client else ""
         client = Client(host, "api", esmtp=True, user="")
         key = request.headers.get("Idempotency-Key", "")
+        trace = request.headers.get("traceparent", "")
         content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if content_type == "message/rfc822":
             params = request.query_params
             given = {"from": params.get("from", ""), "to": tuple(params.getlist("to"))}
             envelope = _validated(models.EnvelopeQuery, given)
             body = await read_body(request, self.max_octets)
-            return submission_from_raw(body, envelope, client, key)
+            return submission_from_raw(body, envelope, client, key, trace)
         if content_type != "application/json":
             raise Problem(415, "send application/json or message/rfc822")
         body = await read_body(request, self.max_octets * _GROWN)
-        return submission_from_letter(_checked(models.LetterIn, body), client, key)
+        return submission_from_letter(_checked(models.LetterIn, body), client, key, trace)
 
 
 _OF_A_LETTER = (

@@ -13,6 +13,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 
 from gateway.domain.instructions import PREFIX
+from gateway.domain.trace_context import parse_traceparent
 from gateway.ingress.submission import API, Client, Submission
 from gateway.web.api.models import EnvelopeQuery, LetterIn, MailboxIn
 from gateway.web.api.problems import Problem
@@ -23,7 +24,9 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 _KEY = re.compile(r"[!-~]{1,200}\Z")
 
 
-def submission_from_letter(letter: LetterIn, client: Client, key: str) -> Submission:
+def submission_from_letter(
+    letter: LetterIn, client: Client, key: str, traceparent: str = ""
+) -> Submission:
     """
     The submission that a JSON letter asks for.
 
@@ -36,11 +39,11 @@ def submission_from_letter(letter: LetterIn, client: Client, key: str) -> Submis
         content = _built(letter).as_bytes(policy=SMTP)
     except (ValueError, LookupError, TypeError) as error:
         raise Problem(422, f"the letter cannot be written: {error}") from None
-    return _submission(_path(sender), addresses, content, client, key)
+    return _submission(_path(sender), addresses, content, client, key=key, traceparent=traceparent)
 
 
 def submission_from_raw(
-    content: bytes, envelope: EnvelopeQuery, client: Client, key: str
+    content: bytes, envelope: EnvelopeQuery, client: Client, key: str, traceparent: str = ""
 ) -> Submission:
     """
     The submission of a raw letter (RFC 5322), whatever its line ends.
@@ -51,16 +54,25 @@ def submission_from_raw(
     if not content:
         raise Problem(422, "the body is the letter, and there is none")
     sender = _path(envelope.sender) if envelope.sender else None
-    return _submission(sender, envelope.to, _LINE_END.sub(b"\r\n", content), client, key)
+    content = _LINE_END.sub(b"\r\n", content)
+    return _submission(sender, envelope.to, content, client, key=key, traceparent=traceparent)
 
 
 def _submission(
-    sender: Address | None, to: Sequence[str], content: bytes, client: Client, key: str
+    sender: Address | None,
+    to: Sequence[str],
+    content: bytes,
+    client: Client,
+    *,
+    key: str,
+    traceparent: str,
 ) -> Submission:
     if key:
         if not _KEY.match(key):
             raise Problem(422, "Idempotency-Key: printable ASCII, 200 characters at most")
         content = f"{PREFIX}Idempotency-Key: {key}\r\n".encode() + content
+    if (trace := parse_traceparent(traceparent)) is not None:
+        content = f"traceparent: {trace}\r\n".encode() + content
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
     paths = tuple(dict.fromkeys(map(_path, to)))

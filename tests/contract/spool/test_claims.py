@@ -145,7 +145,9 @@ async def test_an_attempt_whose_holder_died_is_uncertain(
     assert await dead.start(starts_of(claimed, started_at)) == frozenset()
     clock.advance(LEASE.total_seconds())
     found = await spool.claim("main", clock.now(), 10)
-    assert found == Claimed(cut_short=(CutShort(letter.queue_id, 0, "bob@example.org", "main", 1),))
+    assert found == Claimed(
+        cut_short=(CutShort(letter.queue_id, 0, "bob@example.org", "main", 1, letter.message_id),)
+    )
     (row,) = await spool.list(Filter(), 10)
     assert (row.state, row.attempts) == (State.UNCERTAIN, 1)
     assert row.due_at == clock.now() + UNCERTAIN_AFTER
@@ -200,7 +202,7 @@ async def test_recovery_finds_everything_exactly_once(
     clock.advance(1)
     second = await open_spool()
     assert await second.recover(clock.now()) == Recovery(
-        2, (CutShort(begun, 0, "bob@example.org", "main", 1),)
+        2, (CutShort(begun, 0, "bob@example.org", "main", 1, letters[0].message_id),)
     )
     assert await second.recover(clock.now()) == Recovery(0)
     states = {row.queue_id: row.state for row in await second.list(ALL, 10)}

@@ -94,6 +94,8 @@ async def test_the_gateway_itself_was_killed(store: SpoolEngine, open_spool: Ope
     run_and_kill(store, "claim")
     spool = await open_spool()
     found = await spool.recover(datetime.now(UTC))
-    assert found == Recovery(0, (CutShort(queue_id, 0, "bob@example.org", "main", 1),))
+    assert found == Recovery(
+        0, (CutShort(queue_id, 0, "bob@example.org", "main", 1, "<order-77@example.com>"),)
+    )
     (row,) = await spool.list(Filter(), 10)
     assert row.state is State.UNCERTAIN

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help run test check format docs lock bench soak drill flood image fuzz clean
+.PHONY: help run test check format docs lock bench soak drill flood image weigh bare fuzz clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -79,6 +79,14 @@ image: ## the container image, by docker, podman or buildah, whichever is here
 	@tool=$$(command -v docker || command -v podman || command -v buildah) || \
 		{ echo "docker, podman or buildah is needed" >&2; exit 69; }; \
 	BUILDAH_FORMAT=docker "$$tool" build -t mailquay --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+
+weigh: $(VENV)/dev.stamp ## the image's size, start and memory, into docs/container.md
+	@tests/system-packages
+	@$(BIN)/python -m tests.container.weigh
+
+bare: $(VENV)/dev.stamp ## README.md typed in a bare Debian, as root alone can make one
+	@tests/system-packages
+	@$(BIN)/python -m tests.container.bare
 
 clean: ## forget the virtual environment and the demonstration spool
 	rm -rf $(VENV) var

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.lazy import hidden
-from gateway.cli.output import ConfigOption, print_line
+from gateway.cli.output import ConfigOption, flush, print_line
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -149,6 +149,7 @@ def _greeter(config: Path, sandbox: Sandbox) -> Callable[[Gateway], None]:
             "",
         ):
             print_line(line)
+        flush()
 
     return greet
 

@@ -98,6 +98,11 @@ def print_line(text: str = "") -> None:
     print(text)  # noqa: T201
 
 
+def flush() -> None:
+    """Let a reader behind a pipe have what was printed; for who goes on running after it."""
+    sys.stdout.flush()
+
+
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table that keeps every word: long cells wrap on a terminal and stay whole in a pipe."""
     from rich.console import Console

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.output import fail, print_line
+from gateway.cli.output import fail, flush, print_line
 
 if TYPE_CHECKING:
     from providers.sandbox.server import Sandbox
@@ -69,6 +69,7 @@ async def _run(imitation: Sandbox) -> None:
         f"control    {imitation.url}/_sandbox/letters",
     ):
         print_line(line)
+    flush()
     try:
         await stop.wait()
     finally:

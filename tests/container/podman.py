@@ -15,19 +15,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.container.debian import make_debian
+
 PROGRAMS = ("buildah", "podman", "debootstrap", "runc")
 BASE = "docker.io/library/python:3.11-slim"
 _STORAGE = Path("/var/tmp/mailquay-test-images")  # noqa: S108 - root's own, and kept on purpose
-_WITH_PYTHON = "ca-certificates,python3-minimal,python3-venv,libsqlite3-0"
+_WITH_PYTHON = ("ca-certificates", "python3-minimal", "python3-venv", "libsqlite3-0")
 _CERTIFICATES = Path("/etc/ssl/certs")
+
+
+def why_not() -> str:
+    """Why images cannot be built here; empty where they can."""
+    if os.geteuid() != 0:
+        return "building an image without a daemon needs root here"
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
 
 
 def skip_without_tools() -> None:
     """Skip where images cannot be built; the reason says what is missing."""
-    if os.geteuid() != 0:
-        pytest.skip("building an image without a daemon needs root here")
-    if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
-        pytest.skip(f"not installed: {', '.join(missing)}")
+    if reason := why_not():
+        pytest.skip(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +81,27 @@ class Podman:
         assert done.code == 0, done.out
         self("image", "prune", "-f")  # what had the tag before
 
+    def as_docker(self, folder: Path) -> None:
+        """Put a program called `docker` there: podman, as we call it."""
+        folder.mkdir()
+        program = folder / "docker"
+        program.write_text(
+            f"""#!/bin/sh
+            CONTAINERS_CONF={self._environment["CONTAINERS_CONF"]}
+            export CONTAINERS_CONF
+            # Without systemd, podman has nobody who would ask for a container's health.
+            [ "$1" != run ] || {{ shift; set -- run --health-interval disable "$@"; }}
+            exec podman {" ".join(self._storage)} "$@"
+            """
+        )
+        program.chmod(0o755)
+
     def _make_base(self) -> None:
         if self("image", "exists", BASE).code == 0 or self("pull", "-q", BASE).code == 0:
             return
         root = _STORAGE / "debian"
         shutil.rmtree(root, ignore_errors=True)
-        words = ("--variant=minbase", f"--include={_WITH_PYTHON}", "bookworm", str(root))
-        done = self._run("debootstrap", *words, *_mirror(), timeout_s=600)
-        assert done.code == 0, done.out
+        make_debian(root, include=_WITH_PYTHON)
         for name in ("python", "python3"):
             (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
         archive = _STORAGE / "debian.tar"
@@ -112,12 +133,3 @@ class Podman:
             check=False,
         )
         return Done(done.returncode, done.stdout if done.returncode == 0 else done.stderr)
-
-
-def _mirror() -> list[str]:
-    """Where this machine has its Debian packages from; empty: debootstrap's own default."""
-    sources = Path("/etc/apt/sources.list.d/debian.sources")
-    if not sources.exists():
-        return []
-    lines = sources.read_text().splitlines()
-    return [line.split()[1] for line in lines if line.startswith("URIs:")][:1]

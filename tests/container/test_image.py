@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import smtplib
 import tomllib
@@ -19,16 +20,14 @@ import yaml
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox
 from tests.container.podman import Podman, skip_without_tools
-from tests.e2e.gateway_process import smarthost
+from tests.container.running import HARDENED, config_of, start
+from tests.documents.pages import blocks_of, commands_of
+from tests.e2e.gateway_process import run as run_program
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 TAG = "localhost/mailquay:test"
 NAME = f"mailquay-test-{os.getpid()}"
-HARDENED = (
-    *("--network", "host", "--read-only", "--cap-drop", "all"),
-    *("--security-opt", "no-new-privileges", "--memory", "256m", "--health-interval", "disable"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +49,8 @@ def volume(podman: Podman) -> Iterator[str]:
 
 
 def run(podman: Podman, folder: Path, volume: str, sandbox: Sandbox) -> tuple[int, int]:
-    """Start a gateway; returns its SMTP and HTTP ports."""
-    ports = free_port(), free_port()
-    config: dict[str, Any] = {
-        "hostname": "gateway.example.com",
-        "smtp": {"listeners": [{"name": "app", "host": "127.0.0.1", "port": ports[0]}]},
-        "http": {"port": ports[1]},
-        "providers": {"main": smarthost(sandbox)},
-        "retry": {"first": "1s", "longest": "1s"},
-    }
-    path = folder / "gateway.yaml"
-    path.write_text(yaml.safe_dump(config))
-    done = podman(
-        *("run", "-d", "--name", NAME, *HARDENED),
-        *("-v", f"{path}:/etc/mailquay/gateway.yaml:ro", "-v", f"{volume}:/var/lib/mailquay", TAG),
-    )
-    assert done.code == 0, done.out
-    return ports
+    """Start the gateway under test; its SMTP and HTTP ports."""
+    return start(podman, folder, volume, sandbox, tag=TAG, name=NAME)
 
 
 async def ready(podman: Podman, http_port: int) -> None:
@@ -142,6 +126,31 @@ async def test_letters_outlive_their_container(
     await arrived(sandbox)
 
 
+async def test_commands_of_the_page(
+    podman: Podman, volume: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """Those of docs/container.md, typed as they stand; `docker` is podman, the names are ours."""
+    config = config_of(sandbox, free_port(), free_port())
+    (tmp_path / "gateway.yaml").write_text(yaml.safe_dump(config))
+    assert podman("tag", TAG, "localhost/mailquay:latest").code == 0
+    podman.as_docker(tmp_path / "bin")
+    shell = ("env", "-C", str(tmp_path), f"PATH={tmp_path}/bin:{os.environ['PATH']}", "bash", "-c")
+    typed = [
+        command.text
+        for block in blocks_of(ROOT / "docs" / "container.md")
+        if block.language == "console"
+        for command in commands_of(block)
+        if "docker" in command.text
+    ]
+    assert len(typed) > 5
+    for text in typed:
+        named = re.sub(r"(--name |-v |exec |logs |stop -t \d+ )mailquay\b", rf"\1{volume}", text)
+        code, out, err = await run_program(*shell, named, timeout_s=180)
+        assert code == 0, f"{text}\n{out}{err}"
+        if " send " in text:
+            await arrived(sandbox)
+
+
 def test_what_the_image_says_of_itself(podman: Podman) -> None:
     """User, volume, ports, check and labels are there for who reads before running."""
     about = json.loads(podman("image", "inspect", TAG).out)[0]
@@ -161,7 +170,7 @@ def test_neither_pip_nor_build_tools_nor_secrets_are_left(podman: Podman) -> Non
     find = ("run", "--rm", *HARDENED, "--entrypoint", "find", TAG)
     names = podman(*find, "/opt").out + podman(*find, "/", "/etc", "-maxdepth", "1").out
     assert "/gateway/cli/__init__.py" in names
-    for left in ("/bin/pip", "/hatchling/", "pip.conf", "/src\n"):
+    for left in ("/bin/pip", "/bin/strip", "/hatchling/", "/tests/", ".pyx", "pip.conf", "/src\n"):
         assert left not in names
 
 

@@ -52,6 +52,7 @@ class Command:
     line: int
     text: str
     shown: tuple[str, ...]
+    by_root: bool
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}: {self.text}"
@@ -94,7 +95,8 @@ def commands_of(block: Block) -> Iterator[Command]:
         shown: list[str] = []
         while lines and lines[0][1][:2] not in {"$ ", "# "}:
             shown.append(lines.pop(0)[1])
-        yield Command(block.page, number, text, tuple(line for line in shown if line))
+        printed = tuple(line for line in shown if line)
+        yield Command(block.page, number, text, printed, by_root=prompt == "# ")
 
 
 def _is_whole(text: str) -> bool:

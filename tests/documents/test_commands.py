@@ -12,14 +12,17 @@ from pathlib import Path
 import pytest
 
 from providers.sandbox.server import Sandbox
+from tests.container import bare
 from tests.documents.ground import QUICK, Ground, as_pattern
 from tests.documents.pages import PAGES, ROOT, Command, blocks_of, commands_of, name_of
 
 LANGUAGES = {"console", "yaml", "text"}
 
 NOT_RUN: dict[str, str] = {
-    r"make (soak|bench|image|test|run)\b.*": "takes minutes; that there is such a target is tested",
+    r"make (soak|bench|image|weigh|test|run)\b.*": "takes minutes; that it is there is tested",
+    r"apt-get update && .*": "changes the machine; `make bare` has a Debian of its own for it",
     r"\.venv/bin/python -m (pytest|bench)\b.*": "takes minutes; these tests run by themselves",
+    r"(until )?docker .*": "tests/container runs them, by podman",
     r"mailquay serve": "the daemon that all other commands find is started by it",
     r"chown mailquay:.*": "there is no such user here",
     r'kill -HUP "\$\(pidof -x mailquay\)".*': "would find daemons of other tests",
@@ -106,6 +109,14 @@ def test_reasons_are_needed() -> None:
     texts = [command.text for page in PAGES for command in console_commands(page)]
     for pattern in NOT_RUN:
         assert any(re.fullmatch(pattern, text, re.DOTALL) for text in texts), pattern
+
+
+def test_the_section_that_is_typed_in_a_bare_debian() -> None:
+    """`make bare` finds what it looks for: packages by root, the start, the letter."""
+    assert next(command.by_root for command in bare.commands())
+    typed = [command.text for command in bare.commands()]
+    assert "make run" in typed
+    assert any(".venv/bin/mailquay send" in text for text in typed[typed.index("make run") :])
 
 
 def test_targets_of_make_are_there() -> None:

@@ -167,31 +167,39 @@ class AttemptMaker:
         When cancelled, what was under way is recorded as uncertain.
         """
         so_far = NOT_SENT
-        report = None
         try:
             async with connections:
-                lost = await self._lost_meanwhile(attempt)
-                kept = [r for r in attempt.recipients if r.recipient.key not in lost]
-                ours = replace(attempt, recipients=kept)
-                if kept:
-                    so_far = CUT_SHORT
-                    report = await self._deliver(provider, ours)
+                ours = await self.confirmed(attempt)
+                if ours is None:
+                    return None
+                attempt, so_far = ours, CUT_SHORT
+                report = await self._deliver(provider, attempt)
         except asyncio.CancelledError:
             # What may have reached the provider is recorded before the stop goes on.
             ending = self.end(attempt, all_same(attempt.request(), so_far))
             await asyncio.shield(asyncio.ensure_future(ending))
             raise
-        if report is not None:
-            await self.end(ours, report)
-        if lost:
-            gone = [r for r in attempt.recipients if r.recipient.key in lost]
-            attempt = replace(attempt, recipients=gone)
-            await self.end(attempt, all_same(attempt.request(), NOT_SENT))
+        await self.end(attempt, report)
         return report
+
+    async def confirmed(self, attempt: Attempt) -> Attempt | None:
+        """
+        An attempt that has begun, for the recipients that are ours still; `None` when none is.
+
+        To be asked right before it is sent. Of the others it is told that they were lost.
+        """
+        lost = await self._lost_meanwhile(attempt)
+        if not lost:
+            return attempt
+        gone = [r for r in attempt.recipients if r.recipient.key in lost]
+        theirs = replace(attempt, recipients=gone)
+        await self.end(theirs, all_same(theirs.request(), NOT_SENT))
+        kept = [r for r in attempt.recipients if r.recipient.key not in lost]
+        return replace(attempt, recipients=kept) if kept else None
 
     async def _lost_meanwhile(self, attempt: Attempt) -> frozenset[int]:
         """
-        Of an attempt that has waited long for its connection, the keys that are not ours any more.
+        Of an attempt that has begun long ago, the keys that are not ours any more.
 
         Leases lapse while this process stands still, or cannot reach its spool: then another
         gateway has long sent the letter.

@@ -10,7 +10,7 @@ that a crash leaves in doubt only what was on the wire. Sits between `lane`, whi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -27,6 +27,9 @@ from providers.contract.outcome import DeliveryReport, DeliveryRequest, all_same
 from providers.contract.provider import BulkProvider
 
 log = structlog.get_logger("gateway.delivery")
+
+Told = tuple[Attempt, DeliveryReport]
+"""An attempt and what the provider reported of it."""
 
 # From here on, taking letters apart holds the others up for longer than a thread costs.
 _LARGE_OCTETS = 256 << 10
@@ -98,21 +101,27 @@ class BatchMaker:
                     await way.place()
                 begun = await self._begin(attempts)
                 if len(begun) < len(attempts):  # the others are not ours any more
-                    reports = await self._deliver_left(begun, way)
+                    told = await self._deliver_left(begun, way)
                 else:
-                    reports = await self._deliver(batch, way)
+                    told = [*zip(begun, await self._deliver(batch, way), strict=True)]
         except asyncio.CancelledError:
             # What may have reached the provider is recorded before the stop goes on.
             ending = self._give_back(attempts) if begun is None else self._cut_short(begun)
             await asyncio.shield(asyncio.ensure_future(ending))
             raise
-        await self._end(begun, reports)
-        return reports
+        await self._end(told)
+        return [report for _, report in told]
 
     async def _begin(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         """Record all starts, which the spool does in one commit or a few; those still ours."""
         begun = await asyncio.gather(*map(self.attempts.begin, attempts))
-        return [attempt for attempt in begun if attempt is not None]
+        # Nothing is waited for between the record and the call, but this process may be frozen.
+        return await self._confirmed([attempt for attempt in begun if attempt is not None])
+
+    async def _confirmed(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Those that are ours still."""
+        ours = await asyncio.gather(*map(self.attempts.confirmed, attempts))
+        return [attempt for attempt in ours if attempt is not None]
 
     async def _deliver(self, batch: Batch, way: _Way) -> list[DeliveryReport]:
         """A report for each letter of the batch, whatever the adapter does."""
@@ -129,23 +138,27 @@ class BatchMaker:
         missing = batch.requests[len(reports) :]
         return [*reports, *(all_same(request, UNFORESEEN) for request in missing)]
 
-    async def _deliver_left(self, attempts: Sequence[Attempt], way: _Way) -> list[DeliveryReport]:
-        """The same for what is left of a batch, put together anew."""
+    async def _deliver_left(self, attempts: Sequence[Attempt], way: _Way) -> list[Told]:
+        """The same for what is left of a batch, put together anew; the first call has its place."""
+        by_lease = {_lease(attempt.request()): attempt for attempt in attempts}
         requests = [attempt.request() for attempt in attempts]
-        reports: dict[tuple[str, int], DeliveryReport] = {}
-        batches = await _batches(way.provider, requests) if requests else ()
-        for number, batch in enumerate(batches):
+        told: list[Told] = []
+        for number, batch in enumerate(await _batches(way.provider, requests) if requests else ()):
+            mine = [by_lease[_lease(request)] for request in batch.requests]
             if number:
                 await way.place()
-            told = await self._deliver(batch, way)
-            reports |= zip(map(_lease, batch.requests), told, strict=False)
-        return [reports[_lease(request)] for request in requests]
+                ours = await self._confirmed(mine)
+                if len(ours) < len(mine):
+                    told += await self._deliver_left(ours, way)
+                    continue
+            told += zip(mine, await self._deliver(batch, way), strict=True)
+        return told
 
-    async def _end(self, attempts: Sequence[Attempt], reports: Sequence[DeliveryReport]) -> None:
-        await asyncio.gather(*map(self.attempts.end, attempts, reports))
+    async def _end(self, told: Iterable[Told]) -> None:
+        await asyncio.gather(*(self.attempts.end(attempt, report) for attempt, report in told))
 
     async def _cut_short(self, attempts: Sequence[Attempt]) -> None:
-        await self._end(attempts, [all_same(a.request(), CUT_SHORT) for a in attempts])
+        await self._end((a, all_same(a.request(), CUT_SHORT)) for a in attempts)
 
     async def _give_back(self, attempts: Sequence[Attempt]) -> None:
         """Nothing was begun: whoever claims them next may have them at once."""

@@ -153,6 +153,17 @@ def test_links_lead_to_headings() -> None:
             assert anchor in anchors_of(path), f"{name_of(page)}: {target}#{anchor}"
 
 
+def test_the_index_knows_every_page() -> None:
+    """A page that nothing leads to is read by nobody."""
+    index = ROOT / "docs" / "README.md"
+    linked = {
+        (index.parent / target.split("#")[0]).resolve()
+        for target in re.findall(r"\]\(([^):]+)\)", index.read_text(encoding="utf-8"))
+    }
+    for page in {*PAGES, ROOT / "CHANGELOG.md"} - {index}:
+        assert page.resolve() in linked, name_of(page)
+
+
 def anchors_of(path: Path) -> set[str]:
     """A page's headings in the form of links to them."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)

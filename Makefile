@@ -62,8 +62,11 @@ fuzz: $(VENV)/fuzz.stamp ## let atheris look for octets that break a promise, SE
 	done
 
 IDLE ?= 10000
-flood: $(VENV)/dev.stamp ## the front door beside IDLE=10000 idle connections
+LARGE ?= 200
+flood: $(VENV)/dev.stamp ## the front door beside IDLE=10000 idle connections, and LARGE=200 letters of 20 MiB at once
 	MAILQUAY_TEST_IDLE=$(IDLE) $(BIN)/python -m pytest -rP tests/e2e/test_flood.py
+	MAILQUAY_TEST_LARGE=$(LARGE) MAILQUAY_TEST_LARGE_MIB=20 MAILQUAY_TEST_BUDGET_MIB=256 \
+		$(BIN)/python -m pytest -rP tests/e2e/test_memory.py
 
 drill: $(VENV)/dev.stamp ## providers limited, down, hung and flapping under load, as a table
 	@tests/system-packages

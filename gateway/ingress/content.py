@@ -13,6 +13,7 @@ from io import IncrementalNewlineDecoder
 
 _LINE_OF_DOT = b"\r\n."
 _MOST_CHUNKS = 1024
+_BLOCK_OCTETS = 2 << 20
 # Clients whose lines end with a bare LF (smtplib given such octets) double the dots behind it too.
 _DOUBLED_DOT = re.compile(rb"(?<!\r)\n\.\.")
 # The whole run from its first CR on: without the look behind, a long run costs its square.
@@ -40,6 +41,7 @@ class GatheredContent:
         "_content",
         "_dots_are_doubled",
         "_line_ends",
+        "_loose",
         "_max_octets",
         "_room",
         "_swallowing",
@@ -54,6 +56,7 @@ class GatheredContent:
         self._room = most_on_the_wire
         self._chunks: list[bytes] = []
         self._blocks: list[bytes] = []
+        self._loose = 0
         self._line_ends = IncrementalNewlineDecoder(None, translate=False)
         self._swallowing = False
         self._content = b""
@@ -89,10 +92,13 @@ class GatheredContent:
         # The standard library's universal newlines: one pass in C that tells CR, LF and CRLF apart.
         self._line_ends.decode(chunk.decode("latin-1"))
         self._chunks.append(chunk)
-        if len(self._chunks) == _MOST_CHUNKS:
-            # Chunks of a few octets would take many times their size in memory.
+        self._loose += len(chunk)
+        if self._loose >= _BLOCK_OCTETS or len(self._chunks) == _MOST_CHUNKS:
+            # Chunks of a few octets would take many times their size in memory. Those of large
+            # letters would leave it full of holes, none of them large enough for a letter.
             self._blocks.append(b"".join(self._chunks))
             self._chunks.clear()
+            self._loose = 0
 
     def _drop_last(self, octets: int) -> None:
         """Take octets off the end of what is held, without a copy of the rest."""

@@ -1,6 +1,9 @@
 """
 Where commands of the pages run: a folder of their own, a daemon at work in it, the sandbox behind.
 
+All pages share one, for a start takes longer than most pages: each finds the files of the examples
+and a letter that waits, and behind a page that failed comes a daemon that was started anew.
+
 A command is typed as it stands. Only what belongs to a machine is moved into the folder: absolute
 paths, the two usual ports, and the ids of the page's examples: a queue id becomes that of a letter
 that waits here, a batch's the last one told. `systemctl` does to our daemon what it would do to the
@@ -27,11 +30,10 @@ from tests.e2e.gateway_process import GatewayProcess, form_v2, rest_v1, run, sma
 QUICK = Path(__file__).with_name("quick.py")
 TOKEN = "dummy-token-of-the-documents"
 LETTER = (
-    "From: Shop <shop@example.com>\r\nTo: bob@example.org\r\nSubject: Order 77\r\n"
-    "Message-ID: <order-77@example.com>\r\n\r\nThank you\r\n"
+    "From: Shop <shop@example.com>\r\nTo: bob@example.org\r\nSubject: Order {number}\r\n"
+    "Message-ID: <order-{number}@example.com>\r\n\r\nThank you\r\n"
 )
 FILES = {
-    "letter.eml": LETTER,
     "letter.html": "<p>Hello</p>\n",
     "news.html": "<p>News</p>\n",
     "clients.csv": "email,City\nbob@example.com,Minsk\neve@example.com,Brest\n",
@@ -51,7 +53,7 @@ _SERVICE = re.compile(r"systemctl (start|stop|restart|reload) mailquay\Z")
 
 class Ground:
     """
-    One page's folder, daemon and sandbox.
+    The pages' folder, daemon and sandbox.
 
     Args:
         folder: Empty; commands run in it, with nothing of the machine's configuration.
@@ -65,10 +67,9 @@ class Ground:
         self._sandbox = sandbox
         for place in (*_PLACES, "/bin"):
             (folder / place[1:]).mkdir(parents=True)
-        for name, text in FILES.items():
-            (folder / name).write_text(text, encoding="utf-8", newline="")
         self._put_programs()
         self._batch = ""
+        self._pages = 0
         self.gateway = GatewayProcess(
             folder / "etc/mailquay",
             {
@@ -95,7 +96,7 @@ class Ground:
         (folder / "etc/mailquay/users").touch()
 
     async def start(self) -> None:
-        """Start the daemon, and have letters wait that the sandbox puts off."""
+        """Start the daemon; the sandbox puts off what goes to two recipients."""
         for recipient in ("bob@example.org", "eve@example.org"):
             self._sandbox.faults.add(
                 Fault(FaultKind.DEFER, "smarthost", times=None, recipient=recipient)
@@ -111,11 +112,23 @@ class Ground:
         demo = self.folder / "var/demo"
         demo.mkdir()
         (demo / "gateway.yaml").symlink_to(self.gateway.config_path)
+
+    async def open(self) -> None:
+        """Have all ready for a page: the files that it names, and a letter that waits."""
+        if not self.gateway.started:
+            await self.gateway.start()
+        self._pages += 1
+        letter = LETTER.format(number=76 + self._pages)
+        for name, text in {**FILES, "letter.eml": letter}.items():
+            (self.folder / name).write_text(text, encoding="utf-8", newline="")
+        begun = len(self.gateway.log)
         code, out, err = await self.type(
             "mailquay sendmail -f shop@example.com bob@example.org eve@example.org < letter.eml"
         )
         assert code == 0, out + err
-        deferred = await self.gateway.wait_for(lambda line: line["event"] == "deferred")
+        deferred = await self.gateway.wait_for(
+            lambda line: line["event"] == "deferred", since=begun
+        )
         self.waiting = str(deferred["queue_id"])
 
     async def do(self, command: Command) -> tuple[int, str, str]:

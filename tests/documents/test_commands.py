@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from providers.sandbox.server import Sandbox
 from tests.container import bare
@@ -67,11 +68,11 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         server.terminate()
 
 
-@pytest.fixture
-async def ground(tmp_path: Path, quick: Path) -> AsyncIterator[Ground]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ground(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> AsyncIterator[Ground]:
     sandbox = Sandbox(rate=None, step_s=0.2)
     await sandbox.start()
-    ground = Ground(tmp_path, sandbox, quick)
+    ground = Ground(tmp_path_factory.mktemp("ground"), sandbox, quick)
     try:
         await ground.start()
         yield ground
@@ -82,16 +83,22 @@ async def ground(tmp_path: Path, quick: Path) -> AsyncIterator[Ground]:
 
 
 @pytest.mark.e2e
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("page", RUN)
 async def test_commands_of_a_page(page: str, ground: Ground) -> None:
     """In the page's order; each ends well and says what the page shows of it."""
-    for command in RUN[page]:
-        code, out, err = await ground.do(command)
-        assert code == 0, f"{command}\nexit {code}\n{out}{err}"
-        for shown in command.shown:
-            assert any(as_pattern(shown).match(line) for line in out.splitlines()), (
-                f"{command}\ndoes not say: {shown}\nbut:\n{out}"
-            )
+    await ground.open()
+    try:
+        for command in RUN[page]:
+            code, out, err = await ground.do(command)
+            assert code == 0, f"{command}\nexit {code}\n{out}{err}"
+            for shown in command.shown:
+                assert any(as_pattern(shown).match(line) for line in out.splitlines()), (
+                    f"{command}\ndoes not say: {shown}\nbut:\n{out}"
+                )
+    except BaseException:
+        await ground.gateway.kill()
+        raise
 
 
 def test_every_block_says_what_it_is() -> None:

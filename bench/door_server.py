@@ -13,8 +13,9 @@ from datetime import timedelta
 import uvloop
 from aiosmtpd.smtp import SMTP
 
-from gateway.app import build_providers, open_spool
+from gateway.app.parts import build_providers
 from gateway.app.sessions import SessionCounts
+from gateway.app.spool import open_spool
 from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.domain.events import Event

@@ -28,16 +28,15 @@ from gateway.app.parts import (
     aftermath_rules,
     build_providers,
     circuit_rules,
-    open_spool,
     report_gaps,
     report_rules,
-    spool_folder,
     suppression_rules,
     timeouts,
     webhook_endpoints,
 )
 from gateway.app.route_gaps import route_gaps
 from gateway.app.sessions import SessionCounts
+from gateway.app.spool import open_spool, spool_folder
 from gateway.app.tracking import Tracking, forget_old
 from gateway.clock import SystemClock
 from gateway.config import Settings
@@ -45,6 +44,7 @@ from gateway.delivery.aftermath import Aftermath
 from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
 from gateway.delivery.reporter import Reporter
 from gateway.delivery.subscriptions import SubscriptionSync
+from gateway.domain.duplicates import MOST_MARKS
 from gateway.domain.events import Event
 from gateway.errors import SpoolError
 from gateway.ingress import replies
@@ -58,7 +58,6 @@ from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
 from gateway.observe.status import Status
 from gateway.planner import Planner
-from gateway.spool.repeats import MOST_MARKS
 from gateway.spool.store import SqlSpool
 from gateway.suppression import SuppressionList
 from gateway.web.server import WebServer, build_app

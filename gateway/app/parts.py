@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 
 from gateway.clock import SystemClock
 from gateway.config import Settings
@@ -14,9 +13,6 @@ from gateway.delivery.aftermath import AftermathRules
 from gateway.delivery.report_rules import ReportRules, gaps, mta_name
 from gateway.domain.health import CircuitRules
 from gateway.domain.webhook import Endpoint, key_from_secret
-from gateway.spool.batcher import OnCommit, OnHealth
-from gateway.spool.store import SqlSpool
-from gateway.spool.url import parse_spool_url
 from gateway.suppression import SuppressionRules
 from providers.contract.address import parse_address
 from providers.contract.provider import ProbeResult, Provider
@@ -111,39 +107,6 @@ def report_gaps(settings: Settings, providers: Mapping[str, Provider]) -> tuple[
     """Why reports may never reach their senders, a line for each thing to mend."""
     capabilities = {name: provider.capabilities for name, provider in providers.items()}
     return gaps(settings.effective_routes(), capabilities, report_rules(settings))
-
-
-def spool_folder(settings: Settings) -> Path | None:
-    """Where the spool lies on our disks, if it does."""
-    url = parse_spool_url(settings.spool.url)
-    return Path(url.path).absolute().parent if url.engine == "sqlite" else None
-
-
-async def open_spool(
-    settings: Settings,
-    *,
-    exclusive: bool,
-    on_commit: OnCommit | None = None,
-    on_health: OnHealth | None = None,
-) -> SqlSpool:
-    """
-    The configured spool; `exclusive` is for the daemon, commands look in beside it.
-
-    Raises:
-        SpoolError: It cannot be opened, is not ours, or another daemon has it.
-    """
-    return await SqlSpool.open(
-        settings.spool.url,
-        password=settings.spool.password,
-        clock=SystemClock(),
-        uncertain_after=settings.retry.uncertain_after,
-        lease=settings.spool.lease,
-        duplicates_window=settings.duplicates.window,
-        exclusive=exclusive,
-        outbox={name: frozenset(given.events) for name, given in settings.webhooks.items()},
-        on_commit=on_commit,
-        on_health=on_health,
-    )
 
 
 def circuit_rules(settings: Settings) -> CircuitRules:

@@ -32,14 +32,9 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Validate the configuration; show listeners, providers, routes and effective values."""
-    from gateway.app import (
-        build_providers,
-        front_door_gaps,
-        load_security,
-        probe_all,
-        report_gaps,
-        route_gaps,
-    )
+    from gateway.app.front_door import front_door_gaps, load_security
+    from gateway.app.parts import build_providers, probe_all, report_gaps
+    from gateway.app.route_gaps import route_gaps
     from gateway.clock import SystemClock
     from gateway.config import load
 

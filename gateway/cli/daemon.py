@@ -13,7 +13,7 @@ from gateway.cli.lazy import hidden
 from gateway.cli.output import ConfigOption, flush, print_line
 
 if TYPE_CHECKING:
-    from gateway.app import Gateway
+    from gateway.app.gateway import Gateway
     from gateway.config import Settings
     from gateway.observe.addresses import AddressMarks
     from providers.sandbox.server import Sandbox
@@ -24,7 +24,7 @@ def serve(config: ConfigOption = None) -> None:
     import uvloop
 
     with hidden("rich"):  # structlog and httpx would load it for looks: 4 MiB for as long as we run
-        from gateway.app import run_until_stopped
+        from gateway.app.running import run_until_stopped
         from gateway.config import load
         from gateway.observe.log import set_up
 
@@ -50,7 +50,7 @@ def demo(
 
 
 async def _demo(folder: Path, smtp_port: int, http_port: int) -> None:
-    from gateway.app import run_until_stopped
+    from gateway.app.running import run_until_stopped
     from gateway.config import load
     from providers.sandbox.server import Sandbox
 

@@ -37,7 +37,7 @@ def erase(
 
 
 async def _erase(settings: Settings, address: str) -> tuple[Erasure, bool]:
-    from gateway.app import open_spool
+    from gateway.app.spool import open_spool
 
     spool = await open_spool(settings, exclusive=False)
     try:

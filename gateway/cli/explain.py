@@ -20,8 +20,7 @@ from gateway.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from gateway.app import Explanation
-    from gateway.app.explaining import ProviderView, RecipientView
+    from gateway.app.explaining import Explanation, ProviderView, RecipientView
     from gateway.config import Settings
     from providers.contract.address import Address
     from providers.contract.message import Needs
@@ -45,8 +44,8 @@ def explain(
 
     Needs no daemon. Ends with 0 when the letter would be taken, else with 69.
     """
-    from gateway.app import envelope_from
-    from gateway.app import explain as explain_letter
+    from gateway.app.explaining import envelope_from
+    from gateway.app.explaining import explain as explain_letter
     from gateway.config import load
 
     settings = load(config)

@@ -110,7 +110,7 @@ def trace(
 
 
 async def _stories(settings: Settings, what: str) -> list[Story]:
-    from gateway.app import open_spool
+    from gateway.app.spool import open_spool
 
     spool = await open_spool(settings, exclusive=False)
     try:

@@ -285,7 +285,7 @@ def _with_spool(config: Path | None, ask: Callable[[Spool], Awaitable[T]]) -> T:
     from gateway.config import load
 
     async def run() -> T:
-        from gateway.app import open_spool
+        from gateway.app.spool import open_spool
 
         spool = await open_spool(load(config), exclusive=False)
         try:

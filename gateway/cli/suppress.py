@@ -197,7 +197,8 @@ def _with_list(
     config: Path | None, ask: Callable[[SqlSuppressions, tuple[str, ...]], Awaitable[T]]
 ) -> T:
     """What a call to the list comes to; it is given the accounts that are kept in step."""
-    from gateway.app import accounts_in_step, open_spool
+    from gateway.app.parts import accounts_in_step
+    from gateway.app.spool import open_spool
     from gateway.config import load
 
     settings = load(config)

@@ -68,7 +68,7 @@ def replay(
 
 
 def _with_calls(config: Path | None, ask: Callable[[SqlWebhooks], Awaitable[T]]) -> T:
-    from gateway.app import open_spool
+    from gateway.app.spool import open_spool
     from gateway.config import load
 
     async def run() -> T:

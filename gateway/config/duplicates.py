@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from gateway.spool.repeats import MOST_MARKS
+from gateway.domain.duplicates import MOST_MARKS
 from providers.settings import Duration, StrictModel
 
 

@@ -11,6 +11,9 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
+MOST_MARKS = 500_000
+"""How many are kept: on SQLite in memory, 45 octets each."""
+
 _PIECE = 2047
 _LARGE = 1 << 16
 

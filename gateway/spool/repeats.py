@@ -23,9 +23,6 @@ from gateway.spool.schema import mark, recipient
 from gateway.spool.transaction import Transaction
 from providers.contract.address import Address, InvalidAddress, parse_address
 
-MOST_MARKS = 500_000
-"""How many are kept: on SQLite in memory, 45 octets each."""
-
 AT_ONCE = 500  # marks forgotten in one transaction
 
 _PLACES = 16

@@ -25,6 +25,7 @@ from sqlalchemy import Connection, create_engine, event, text, update
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.pool import NullPool, QueuePool
 
+from gateway.domain.duplicates import MOST_MARKS
 from gateway.errors import (
     SpoolError,
     SpoolFull,
@@ -34,7 +35,6 @@ from gateway.errors import (
 )
 from gateway.spool.bodies import sync_folder, trouble_from_os_error
 from gateway.spool.engine import Trouble
-from gateway.spool.repeats import MOST_MARKS
 from gateway.spool.schema import tally
 from gateway.spool.upgrade import prepare_store
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from providers.sandbox.server import Sandbox
@@ -147,6 +148,6 @@ async def test_only_what_is_configured_can_be_paused(
     await gateway.start()
     for words in (("--provider", "mian"), ("--provider", "main", "--route", "default"), ()):
         code, out, _ = await gateway.command("queue", "pause", *words)
-        assert (code, out) == (2, "")
+        assert (code, out) == (os.EX_USAGE, "")
     code, out, err = await gateway.command("queue", "resume", "--provider", "main")
     assert (code, out, err) == (66, "", "mailquay: provider main is not paused\n")

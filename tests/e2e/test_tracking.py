@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.app import open_spool
+from gateway.app.spool import open_spool
 from gateway.config import load
 from gateway.domain.tracking import standing
 from gateway.spool.protocol import Story

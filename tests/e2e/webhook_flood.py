@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.app import open_spool
+from gateway.app.spool import open_spool
 from gateway.config import load
 from providers.contract.tracking import EventType
 from providers.sandbox.server import Sandbox

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.app import Explanation, envelope_from, explain
-from gateway.app.explaining import Standing
+from gateway.app.explaining import Explanation, Standing, envelope_from, explain
 from gateway.config import Settings
 from gateway.domain.repair import Repair
 from providers.contract.address import parse_address

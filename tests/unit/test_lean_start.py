@@ -17,7 +17,7 @@ def test_libraries_of_what_is_not_configured_stay_out() -> None:
     """Each kind of provider, engine and feature brings its own when it is built, not before."""
     program = (
         "import sys; from gateway.cli.lazy import hidden\n"
-        "with hidden('rich'): import gateway.cli, gateway.app, gateway.observe.log\n"
+        "with hidden('rich'): import gateway.cli, gateway.app.running, gateway.observe.log\n"
         "sys.exit(' '.join(set(sys.argv[1:]) & set(sys.modules)) or None)"
     )
     done = subprocess.run(

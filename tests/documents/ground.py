@@ -70,6 +70,7 @@ class Ground:
         self._put_programs()
         self._batch = ""
         self._pages = 0
+        self._running = False
         self.gateway = GatewayProcess(
             folder / "etc/mailquay",
             {
@@ -107,7 +108,7 @@ class Ground:
         account = self._sandbox.form_v2.account
         account.lists[7] = ["bob@example.com"]
         account.mailings[555] = account.open_mailing("News", ("news@example.com", ""))
-        await self.gateway.start()
+        await self._start()
         self._settle_ports()
         demo = self.folder / "var/demo"
         demo.mkdir()
@@ -115,8 +116,8 @@ class Ground:
 
     async def open(self) -> None:
         """Have all ready for a page: the files that it names, and a letter that waits."""
-        if not self.gateway.started:
-            await self.gateway.start()
+        if not self._running:
+            await self._start()
         self._pages += 1
         letter = LETTER.format(number=76 + self._pages)
         for name, text in {**FILES, "letter.eml": letter}.items():
@@ -130,6 +131,12 @@ class Ground:
             lambda line: line["event"] == "deferred", since=begun
         )
         self.waiting = str(deferred["queue_id"])
+
+    async def end(self) -> None:
+        """Kill the daemon, if it runs; the next page gets one that was started anew."""
+        if self._running:
+            self._running = False
+            await self.gateway.kill()
 
     async def do(self, command: Command) -> tuple[int, str, str]:
         """Carry out a command: exit code, output, errors."""
@@ -170,9 +177,14 @@ class Ground:
             await self.gateway.wait_for(lambda line: line["event"] == "reloaded", since=begun)
             return
         if deed != "start":
+            self._running = False
             assert await self.gateway.stop() == 0
         if deed != "stop":
-            await self.gateway.start()
+            await self._start()
+
+    async def _start(self) -> None:
+        self._running = True
+        await self.gateway.start()
 
     def _put_programs(self) -> None:
         """`mailquay` is this checkout's."""

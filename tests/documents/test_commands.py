@@ -77,8 +77,7 @@ async def ground(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Async
         await ground.start()
         yield ground
     finally:
-        if ground.gateway.started:
-            await ground.gateway.kill()
+        await ground.end()
         await sandbox.stop()
 
 
@@ -97,7 +96,7 @@ async def test_commands_of_a_page(page: str, ground: Ground) -> None:
                     f"{command}\ndoes not say: {shown}\nbut:\n{out}"
                 )
     except BaseException:
-        await ground.gateway.kill()
+        await ground.end()
         raise
 
 

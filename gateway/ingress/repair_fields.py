@@ -229,6 +229,8 @@ def _mend_from(
     values: dict[bytes, bytes], header: Fields, context: Context, repairs: dict[Repair, None]
 ) -> None:
     given = values.get(b"from")
+    if given is not None:
+        given = given.replace(b"\0", b"")  # as it will leave: a backslash may change its meaning
     if given is not None and _MAILBOXES.match(given):
         return
     mailboxes = parse_mailboxes(given) if given is not None else ()

@@ -248,7 +248,10 @@ def _token(word: str) -> str:
 def _encoded(content: bytes, *, is_text: bool) -> tuple[bytes, bytes]:
     """The encoding for a body, and the body in it: text stays readable where it mostly is."""
     odd = len(content.translate(None, _PLAIN))
-    if is_text and odd * 6 < len(content):
+    # A line end other than CRLF, which an encoding brought here, only base64 takes on as it is.
+    lines = content.count(b"\r\n")
+    whole = lines == content.count(b"\r") == content.count(b"\n")
+    if is_text and whole and odd * 6 < len(content):
         wire = binascii.b2a_qp(content, istext=True)
         # Its soft line breaks are bare LF unless the first line end it meets is a CRLF.
         return b"quoted-printable", wire.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import SMTP
@@ -428,3 +429,22 @@ def test_nul_that_hid_a_part() -> None:
     result = mended(letter)
     assert set(result.repairs) == {Repair.NUL, Repair.EIGHT_BIT_HEADER}
     assert mended(result.content).repairs == ()
+
+
+@pytest.mark.parametrize("smtputf8", [False, True])
+def test_nul_behind_a_backslash(smtputf8: bool) -> None:
+    """Found by fuzzing: once the NUL has gone, the backslash quotes what follows; judged so."""
+    first = mended(a_letter(From=b'" \x85\\\x00<a@b>'), smtputf8=smtputf8)
+    assert first.repairs == (Repair.FROM_BROKEN,)
+    assert value_of(first, "From").endswith("<app@example.com>")
+    again = mended(first.added + first.content, smtputf8=smtputf8)
+    assert (again.content, again.repairs) == (first.content, ())
+
+
+@pytest.mark.parametrize("text", [b"a\x00b\nc\n", b"a\x00b\r", b"a\x00\r\nb\rc\r\n"])
+def test_bare_line_ends_out_of_an_encoding(text: bytes) -> None:
+    """T18, found by fuzzing: base64 may hide bare CR and LF, which never stand in the letter."""
+    letter = a_letter(b64encode(text) + b"\0\r\n", Content_Transfer_Encoding=b"base64")
+    whole = mended(letter).content
+    assert whole.count(b"\r") == whole.count(b"\n") == whole.count(b"\r\n")
+    assert message_from_bytes(whole).get_payload(decode=True) == text

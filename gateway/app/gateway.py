@@ -37,6 +37,7 @@ from gateway.app.parts import (
 from gateway.app.route_gaps import route_gaps
 from gateway.app.sessions import SessionCounts
 from gateway.app.spool import open_spool, spool_folder
+from gateway.app.tracing import build_tracer
 from gateway.app.tracking import Tracking, forget_old
 from gateway.clock import SystemClock
 from gateway.config import Settings
@@ -66,6 +67,7 @@ from providers.contract.capabilities import ProviderCapabilities
 from providers.contract.provider import Provider
 
 if TYPE_CHECKING:
+    from gateway.observe.tracing.tracer import Tracer
     from gateway.web.api import Api
 
 log = structlog.get_logger("gateway")
@@ -88,6 +90,7 @@ class Gateway:
         self._clock = SystemClock()
         self._events = EventLog()
         self._background: list[asyncio.Task[None]] = []
+        self._tracer: Tracer | None = None
         self._tracking: Tracking | None = None
         self._stack = contextlib.AsyncExitStack()
         self.metrics = Metrics(
@@ -120,6 +123,10 @@ class Gateway:
     async def _start(self) -> None:
         settings, stack = self._settings, self._stack
         security = await asyncio.to_thread(load_security, settings)
+        self._tracer = build_tracer(settings, self.metrics, self._clock)
+        if self._tracer is not None:
+            self._tracer.start()
+            stack.push_async_callback(self._tracer.stop)
         spool = await open_spool(
             settings, exclusive=True, on_commit=self.metrics.committed, on_health=_tell_health
         )
@@ -320,6 +327,7 @@ class Gateway:
         )
 
     def _build_intake(self, spool: SqlSpool, dispatcher: Dispatcher) -> SpoolingIntake:
+        traced = {} if self._tracer is None else {"begin_trace": self._tracer.begin}
         return SpoolingIntake(
             spool=spool,
             planner=self._planner,
@@ -329,6 +337,7 @@ class Gateway:
             emit=self._see,
             schedule_ahead=self._settings.delivery.schedule_ahead,
             duplicates_window=self._settings.duplicates.window,
+            **traced,
         )
 
     def _collect_maildrop(self, intake: SpoolingIntake) -> None:
@@ -364,6 +373,8 @@ class Gateway:
         self._events.see(event)
         if self._tracking is not None:
             self._tracking.see(event)
+        if self._tracer is not None:
+            self._tracer.see(event)
 
     def _throttled(self, provider: str, seconds: float) -> None:
         self.metrics.throttled_seconds.labels(provider).inc(seconds)
@@ -407,6 +418,7 @@ def _in_need_of_restart(before: Settings, after: Settings) -> list[str]:
         "maildrop",
         "log",
         "webhooks",
+        "tracing",
     )
     return [name for name in sections if getattr(after, name) != getattr(old, name)]
 

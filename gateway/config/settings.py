@@ -25,6 +25,7 @@ from gateway.config.routes import RouteSettings
 from gateway.config.smtp import SmtpSettings
 from gateway.config.spool import SpoolSettings
 from gateway.config.suppression import SuppressionSettings
+from gateway.config.tracing import TracingSettings
 from gateway.config.tracking import TrackingSettings
 from gateway.config.webhooks import WebhookSettings
 from gateway.domain.routing import Route
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     duplicates: DuplicatesSettings = DuplicatesSettings()
     tracking: TrackingSettings = TrackingSettings()
+    tracing: TracingSettings = TracingSettings()
     maildrop: MaildropSettings = MaildropSettings()
     webhooks: dict[str, WebhookSettings] = Field(
         default={}, description="Applications that are told what becomes of letters, by name."

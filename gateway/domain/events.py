@@ -31,7 +31,9 @@ class LetterReceived:
     """
     A letter is on disk and the client is told so.
 
-    `reverse_path` is empty for the null one; `repairs` is what the client needed.
+    `at` is its arrival; `reverse_path` is empty for the null one; `repairs` is what the client
+    needed. `parent` is what the application named as its trace, of which `trace` goes on;
+    `admitted_at` and `stored_at` enclose the commit.
     """
 
     at: datetime
@@ -44,6 +46,9 @@ class LetterReceived:
     message_id: str
     repairs: tuple[Repair, ...] = ()
     trace: TraceContext | None = None
+    parent: TraceContext | None = None
+    admitted_at: datetime | None = None
+    stored_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class LetterRepeated:
     """
     A letter came again, and recipients that have it are not sent it again.
 
-    `queue_id` is that of the first; `recipients` counts those that had it.
+    `queue_id` is that of the first; `recipients` counts those that had it. `trace` and `parent` are
+    those of the copy.
     """
 
     at: datetime
@@ -61,6 +67,7 @@ class LetterRepeated:
     recipients: int
     message_id: str
     trace: TraceContext | None = None
+    parent: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)

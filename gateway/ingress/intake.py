@@ -7,7 +7,7 @@ for a provider.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -40,6 +40,11 @@ from providers.contract.message import Message
 from providers.mime.rewrite import SealedPart
 
 log = structlog.get_logger("gateway.ingress")
+
+
+def _as_named(named: TraceContext | None) -> TraceContext | None:
+    """Nothing is traced here: what the application named is passed on as it is."""
+    return named
 
 
 class HandOff(Protocol):
@@ -82,6 +87,7 @@ class SpoolingIntake:
         emit: Told of every letter taken.
         schedule_ahead: How far ahead a client may have a letter sent.
         duplicates_window: For how long a letter that comes again is known; zero: never.
+        begin_trace: The trace of a letter whose application names this one, or none.
     """
 
     spool: Spool
@@ -92,6 +98,7 @@ class SpoolingIntake:
     emit: Emit
     schedule_ahead: timedelta = timedelta(days=30)
     duplicates_window: timedelta = timedelta(0)
+    begin_trace: Callable[[TraceContext | None], TraceContext | None] = _as_named
 
     def refusal(self) -> Reply | None:
         """The reply to MAIL while the spool takes no letters."""
@@ -100,7 +107,8 @@ class SpoolingIntake:
 
     async def take(self, submission: Submission) -> Reply | Verdict:
         """Make the letter durable and say 250, or what there is to wait for, or why not."""
-        prepared = self._prepare(submission)
+        submission, named = _traced(submission)
+        prepared = self._prepare(submission, self.begin_trace(named))
         del submission  # its content was copied, and shall not be kept while we wait for the disk
         if isinstance(prepared, Reply):
             return prepared
@@ -109,6 +117,7 @@ class SpoolingIntake:
         awaited = None
         if direct is not None:
             awaited = self.hand_off.verdict(letter.queue_id, [r.key for r in recipients])
+        admitted_at = self.clock.now()
         try:
             repeat = await self.spool.admit(letter)
         except BaseException as error:
@@ -119,7 +128,7 @@ class SpoolingIntake:
                 return replies.SPOOL_FULL if full else replies.spool_unavailable(letter.queue_id)
             raise
         if repeat is not None:
-            self.emit(_repeated(letter, repeat))
+            self.emit(_repeated(letter, repeat, named))
             if len(repeat.keys) == len(recipients):
                 self._let_go(letter, message, awaited)
                 return replies.queued_as(repeat.queue_id)
@@ -130,7 +139,7 @@ class SpoolingIntake:
             self.hand_off.hand(_queued(letter), message)
         for provider, due_at in zip(letter.providers, letter.due_at, strict=False):
             self.hand_off.expect(provider, due_at)
-        self.emit(_received(letter))
+        self.emit(_received(letter, named, admitted_at, self.clock.now()))
         if awaited is None or direct is None:
             return replies.queued_as(letter.queue_id)
         timeout_s = direct.total_seconds()
@@ -146,11 +155,10 @@ class SpoolingIntake:
             awaited.forget()
 
     def _prepare(
-        self, submission: Submission
+        self, submission: Submission, trace_context: TraceContext | None
     ) -> tuple[NewLetter, Message, timedelta | None] | Reply:
         """The letter to admit, its header complete, and how long to wait; or the refusal."""
         arrival = self.clock.now()
-        submission, trace_context = _traced(submission)
         instructed = self._instructed(submission, arrival)
         if isinstance(instructed, Reply):
             return instructed
@@ -324,7 +332,7 @@ def _without(letter: NewLetter, keys: frozenset[int]) -> NewLetter:
     )
 
 
-def _repeated(letter: NewLetter, repeat: Repeat) -> LetterRepeated:
+def _repeated(letter: NewLetter, repeat: Repeat, named: TraceContext | None) -> LetterRepeated:
     return LetterRepeated(
         at=letter.arrival,
         queue_id=repeat.queue_id,
@@ -333,10 +341,16 @@ def _repeated(letter: NewLetter, repeat: Repeat) -> LetterRepeated:
         recipients=len(repeat.keys),
         message_id=letter.message_id,
         trace=letter.trace,
+        parent=named,
     )
 
 
-def _received(letter: NewLetter) -> LetterReceived:
+def _received(
+    letter: NewLetter,
+    named: TraceContext | None,
+    admitted_at: datetime,
+    stored_at: datetime,
+) -> LetterReceived:
     reverse_path = letter.envelope.reverse_path
     return LetterReceived(
         at=letter.arrival,
@@ -349,4 +363,7 @@ def _received(letter: NewLetter) -> LetterReceived:
         message_id=letter.message_id,
         repairs=letter.repairs,
         trace=letter.trace,
+        parent=named,
+        admitted_at=admitted_at,
+        stored_at=stored_at,
     )

@@ -55,6 +55,7 @@ _LETTERS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 _BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _CIRCUIT = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 _WEBHOOK_RESULTS = ("taken", "refused", "given_up")
+_SPAN_RESULTS = ("sent", "refused", "unreachable", "overflow")
 _CODE_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 
@@ -226,6 +227,14 @@ class Metrics:
         )
         self.build_info = self._gauge("build_info", "The running version.", ("version",))
         self.build_info.labels(version("mailquay")).set(1)
+        self.trace_spans = self._counter(
+            "trace_spans",
+            "Spans for the collector of traces: sent, refused by it, lost while it was away, or "
+            "too many at once.",
+            ("result",),
+        )
+        for spans_result in _SPAN_RESULTS:
+            self.trace_spans.labels(spans_result)
 
     def _tracking(self) -> None:
         self.events = self._counter(
@@ -301,6 +310,10 @@ class Metrics:
     def webhook_answered(self, endpoint: str, result: str) -> None:
         """Count a call to an application's webhook."""
         self.webhook_deliveries.labels(endpoint, result).inc()
+
+    def spans_ended(self, result: str, spans: int) -> None:
+        """Count what became of spans."""
+        self.trace_spans.labels(result).inc(spans)
 
     def add_routes(self, routes: Iterable[str]) -> None:
         """Show all series of these routes from now on."""

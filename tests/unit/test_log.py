@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -17,28 +16,18 @@ from gateway.domain.events import (
     LetterCorrupt,
     LetterEvent,
     LetterReceived,
-    LetterRepeated,
-    LetterTracked,
     RecipientFailed,
-    RecipientSuppressed,
-    SenderTold,
 )
 from gateway.domain.lifecycle import State
-from gateway.domain.notification import Action, Result
-from gateway.domain.suppression import SuppressionReason
-from gateway.domain.trace_context import TraceContext
-from gateway.domain.tracking import Source
 from gateway.observe.log import EventLog, set_up
 from providers.contract.capabilities import Part, Shortfall
 from providers.contract.outcome import DeliveryOutcome, Kind, Scope, accepted
-from providers.contract.tracking import EventType, TrackingEvent
+from tests.support.letter_events import OF_A_LETTER, TRACE
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = DeliveryOutcome(Kind.DEFERRED, Scope.RECIPIENT, "4.2.1", 'busy "now"\u2028')
 UNSUPPORTED = DeliveryOutcome(Kind.UNSUPPORTED, Scope.MESSAGE, "5.3.4")
 LOST = DeliveryOutcome(Kind.UNCERTAIN, Scope.MESSAGE, "4.4.2")
-TRACE = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
-NAMED: dict[str, Any] = {"message_id": "<m>", "trace": TRACE}
 REFUSED = DeliveryOutcome(Kind.REJECTED, Scope.RECIPIENT, "5.1.1")
 
 
@@ -107,34 +96,6 @@ def test_each_event_is_one_line_with_its_word(
     assert (line["event"], line["level"]) == (word, level)
     assert line["queue_id"]
     assert str(line["at"]).endswith("Z")
-
-
-OF_A_LETTER: tuple[LetterEvent, ...] = (
-    LetterReceived(NOW, "Q", "app", "127.0.0.1", "a@example.com", 2, 50, "<m>", trace=TRACE),
-    LetterRepeated(NOW, "Q", "app", "127.0.0.1", 1, "<m>", trace=TRACE),
-    replace(an_end(accepted("42"), State.HANDED_OVER), **NAMED),
-    RecipientFailed(NOW, "Q", "b@example.org", "main", NOW, "5.4.7", "old", **NAMED),
-    RecipientSuppressed(NOW, "Q", "b@example.org", "main", SuppressionReason.COMPLAINED, **NAMED),
-    AttemptLost(NOW, "Q", 0, "main", accepted(), **NAMED),
-    AttemptCutShort(NOW, "Q", "b@example.org", "main", 1, **NAMED),
-    SenderTold(NOW, "Q", "a@example.com", Action.FAILED, Result.QUEUED, 1, "R", "main", **NAMED),
-    LetterCorrupt(NOW, "Q", "its content is gone", **NAMED),
-    LetterTracked(
-        at=NOW,
-        queue_id="Q",
-        recipient_key=0,
-        forward_path="b@example.org",
-        reverse_path="a@example.com",
-        message_id="<m>",
-        provider="main",
-        told_by="main",
-        source=Source.WEBHOOK,
-        event=TrackingEvent(EventType.DELIVERED, "42", NOW),
-        accepted_at=NOW,
-        number=1,
-        trace=TRACE,
-    ),
-)
 
 
 def test_each_line_of_a_letter_names_it(capsys: pytest.CaptureFixture[str]) -> None:

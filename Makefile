@@ -87,7 +87,7 @@ weigh: $(VENV)/dev.stamp ## the image's size, start and memory, into docs/contai
 	@tests/system-packages
 	@$(BIN)/python -m tests.container.weigh
 
-bare: $(VENV)/dev.stamp ## README.md typed in a bare Debian, as root alone can make one
+bare: $(VENV)/dev.stamp ## README.md and docs/install.md typed in a bare Debian; needs root
 	@tests/system-packages
 	@$(BIN)/python -m tests.container.bare
 

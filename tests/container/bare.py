@@ -1,10 +1,11 @@
 """
-`make bare`: the README's first section, typed in a Debian that has nothing yet.
+`make bare`: the first steps that pages show, typed in a Debian that has nothing yet.
 
-A fresh clone is put into a root that debootstrap made; what the section shows is typed there, by
-root where it says `#`, else by a user. `make run` goes on meanwhile, as in a first terminal. The
-end is the letter in the sandbox's hands. Where packages come from is this machine's business: its
-Debian mirror, and what its pip is told, are lent to the root by environment and mounts.
+A fresh clone is put into a root that debootstrap made; what is shown is typed there, by root where
+it says `#`, else by a user. First the README's beginning: `make run` goes on as in a terminal of
+its own, and the end is the letter in the sandbox's hands. Then docs/install.md, as far as it goes
+without systemd. Where packages come from is this machine's business: its Debian mirror, and what
+its pip is told, are lent to the root by environment and mounts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from threading import Timer
 from typing import Self
@@ -31,6 +33,7 @@ from tests.documents.ground import as_pattern
 from tests.documents.pages import ROOT, Command, blocks_of, commands_of
 
 SECTION = "## Five minutes to a sent letter"
+INSTALL = ROOT / "docs" / "install.md"
 _PROGRAMS = ("debootstrap", "unshare", "nsenter", "git")
 _PORTS = (2525, 8025)
 _USER = "reader"
@@ -42,7 +45,7 @@ _LAST_LINE = "Ctrl-C stops it."
 
 
 def main() -> int:
-    """Follow the README; 0 when the letter arrived, 69 where it cannot be tried."""
+    """Follow both pages; 0 when all went well, 69 where it cannot be tried."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us, nothing is left
     if missing := _missing():
         sys.stderr.write(f"{missing}\n")
@@ -53,22 +56,29 @@ def main() -> int:
             make_debian(root)
         _move_in(root)
         with Terminal(root) as terminal:
-            _follow(terminal)
+            _follow_start(terminal)
+            _follow_install(terminal, root)
     return 0
 
 
-def commands() -> tuple[Command, ...]:
-    """What the section shows, in its order."""
+def start_commands() -> tuple[Command, ...]:
+    """What the README's first section shows, in its order."""
     page = ROOT / "README.md"
     lines = page.read_text(encoding="utf-8").splitlines()
     first = lines.index(SECTION)
     last = next(n for n, line in enumerate(lines) if n > first and line.startswith("## "))
-    return tuple(
-        command
-        for block in blocks_of(page)
-        if block.language == "console" and first < block.line <= last
-        for command in commands_of(block)
-    )
+    return tuple(c for c in _commands_of(page) if first < c.line <= last)
+
+
+def install_commands() -> tuple[Command, ...]:
+    """What docs/install.md shows, up to the first that needs systemd at work."""
+    return tuple(takewhile(lambda c: not c.text.startswith("systemctl "), _commands_of(INSTALL)))
+
+
+def _commands_of(page: Path) -> Iterator[Command]:
+    for block in blocks_of(page):
+        if block.language == "console":
+            yield from commands_of(block)
 
 
 class Terminal:
@@ -120,7 +130,7 @@ class Terminal:
         words += [f"{name}={value}" for name, value in environment.items()]
         return subprocess.Popen(
             [*words, "bash", "-c", command.text],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -128,21 +138,18 @@ class Terminal:
         )
 
 
-def _follow(terminal: Terminal) -> None:
-    """Type all commands, and see the letter arrive."""
+def _follow_start(terminal: Terminal) -> None:
+    """Type the README's first section, and see the letter arrive."""
     running: subprocess.Popen[str] | None = None
     control = ""
     try:
-        for command in commands():
+        for command in start_commands():
+            if command.text != "make run":
+                _typed(terminal, command)
+                continue
             with _timed(command.text):
-                if command.text == "make run":
-                    running = terminal.type(command)
-                    control = _started(running)
-                    continue
-                out, _ = (done := terminal.type(command)).communicate(timeout=_PATIENCE_S)
-                assert done.returncode == 0, out
-                for shown in command.shown:
-                    assert any(map(as_pattern(shown).match, out.splitlines())), out
+                running = terminal.type(command)
+                control = _started(running)
         assert running is not None
         with _timed("until the sandbox shows the letter"):
             _arrived(control)
@@ -153,6 +160,25 @@ def _follow(terminal: Terminal) -> None:
         if running is not None and running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
             running.communicate()
+
+
+def _follow_install(terminal: Terminal, root: Path) -> None:
+    """Write the page's configuration, as its reader would, and type the rest."""
+    (configuration,) = (block for block in blocks_of(INSTALL) if block.language == "yaml")
+    path = root / "etc/mailquay/gateway.yaml"
+    path.parent.mkdir()
+    path.write_text(configuration.text, encoding="utf-8")
+    for command in install_commands():
+        _typed(terminal, command)
+
+
+def _typed(terminal: Terminal, command: Command) -> None:
+    """Type a command and wait for its end; who asks for a key is given one."""
+    with _timed(command.text):
+        out, _ = (done := terminal.type(command)).communicate("a dummy key\n", _PATIENCE_S)
+        assert done.returncode == 0, out
+        for shown in command.shown:
+            assert any(map(as_pattern(shown).match, out.splitlines())), out
 
 
 def _started(running: subprocess.Popen[str]) -> str:

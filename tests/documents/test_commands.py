@@ -19,9 +19,17 @@ from tests.documents.pages import PAGES, ROOT, Command, blocks_of, commands_of, 
 
 LANGUAGES = {"console", "yaml", "text"}
 
+TYPED = "`make bare` types it"
 NOT_RUN: dict[str, str] = {
     r"make (soak|bench|image|weigh|test|run)\b.*": "takes minutes; that it is there is tested",
     r"apt-get update && .*": "changes the machine; `make bare` has a Debian of its own for it",
+    r"python3 -m venv /opt/mailquay": TYPED,
+    r"/opt/mailquay/bin/python -m pip .*": TYPED,
+    r"ln -s /opt/mailquay/bin/mailquay /usr/local/bin/.*": TYPED,
+    r"(cat|chmod 600) .*/etc/mailquay/secrets/.*": TYPED,
+    r"MAILQUAY_PROVIDERS__MAIN__PASSWORD_FILE=.*": TYPED,
+    r"cp config/systemd/.*": TYPED,
+    r"systemctl daemon-reload .*|journalctl .*": "no systemd runs here; the unit has tests",
     r"\.venv/bin/python -m (pytest|bench)\b.*": "takes minutes; these tests run by themselves",
     r"(until )?docker .*": "tests/container runs them, by podman",
     r"mailquay serve": "the daemon that all other commands find is started by it",
@@ -117,12 +125,18 @@ def test_reasons_are_needed() -> None:
         assert any(re.fullmatch(pattern, text, re.DOTALL) for text in texts), pattern
 
 
-def test_the_section_that_is_typed_in_a_bare_debian() -> None:
-    """`make bare` finds what it looks for: packages by root, the start, the letter."""
-    assert next(command.by_root for command in bare.commands())
-    typed = [command.text for command in bare.commands()]
+def test_what_is_typed_in_a_bare_debian() -> None:
+    """`make bare` finds what it looks for: packages by root, the start, the letter, the program."""
+    start, install = bare.start_commands(), bare.install_commands()
+    assert start[0].by_root
+    typed = [command.text for command in start]
     assert "make run" in typed
     assert any(".venv/bin/mailquay send" in text for text in typed[typed.index("make run") :])
+    typed = [command.text for command in install]
+    assert any(" pip install " in text for text in typed)
+    assert any(text.endswith("mailquay check") for text in typed)
+    said = [c for page in PAGES for c in console_commands(page) if why_not(c) == TYPED]
+    assert set(said) <= {*start, *install}
 
 
 def test_targets_of_make_are_there() -> None:

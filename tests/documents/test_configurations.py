@@ -13,7 +13,7 @@ import yaml
 from gateway.config import Settings, load
 from tests.documents.pages import PAGES, Block, blocks_of
 
-SECRETS = re.compile(r"/run/secrets/([\w/-]+)")
+SECRETS = re.compile(r"/run/(?:secrets/|credentials/mailquay\.service/secrets_)([\w/-]+)")
 CONFIGURATIONS = [block for page in PAGES for block in blocks_of(page) if block.language == "yaml"]
 # What a page that speaks of something else leaves out.
 REST: dict[str, Any] = {
@@ -39,7 +39,7 @@ def loaded(text: str, folder: Path, rest: dict[str, Any] = REST) -> Settings:
         secret.parent.mkdir(parents=True, exist_ok=True)
         # A webhook's secret has a form; no other asks for one.
         secret.write_text("whsec_" + "ZHVtbXkt" * 4 + "\n")
-    values = yaml.safe_load(text.replace("/run/secrets/", f"{folder}/secrets/"))
+    values = yaml.safe_load(SECRETS.sub(rf"{folder}/secrets/\1", text))
     path = folder / "gateway.yaml"
     path.write_text(yaml.safe_dump(rest | values, sort_keys=False))
     return load(path)

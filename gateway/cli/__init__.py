@@ -15,7 +15,7 @@ import typer
 
 from gateway.cli import check, daemon, erase, explain, letter, passwd, queue, ready, sandbox
 from gateway.cli.lazy import lazy_group
-from gateway.cli.output import guarded
+from gateway.cli.output import guarded, print_line
 
 _SENDMAIL = frozenset({"sendmail", "mailquay-sendmail"})
 """Names under which the whole program is sendmail."""
@@ -28,6 +28,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print_line(f"mailquay {version('mailquay')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """Options that stand before any command."""
+
+
 app.command("serve")(daemon.serve)
 app.command("demo")(daemon.demo)
 app.command("check")(check.check)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,9 @@ def test_check_tells_when_a_route_is_taken(command: Command, config: str) -> Non
     assert rows["default"].endswith("always")
     assert rows["smtp.listeners[0].auth_without_tls"] == "false"
     assert rows["smtp.users_file"] == "none"
+
+
+def test_the_version_is_told(command: Command) -> None:
+    """What a report names, and what an upgrade is looked at by; needs no configuration."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert command.run("--version") == (0, f"mailquay {project['version']}\n", "")

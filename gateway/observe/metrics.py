@@ -12,9 +12,10 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib.metadata import version
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.domain.events import (
     AttemptCutShort,
@@ -41,12 +42,14 @@ from gateway.domain.notification import Action, Result
 from gateway.domain.pauses import PauseKind
 from gateway.domain.repair import Repair
 from gateway.domain.suppression import SuppressionReason
+from gateway.domain.trace_context import TraceContext
 from gateway.spool.protocol import SpoolStats
 from providers.contract.capabilities import Part
 from providers.contract.outcome import Kind
 from providers.contract.tracking import EventType
 
 _PREFIX = "mailquay"
+_OPENMETRICS = "application/openmetrics-text"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _DELAYS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86400)
 _DELIVERIES = (1, 2.5, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 14400, 43200, 86400, 259200)
@@ -57,6 +60,14 @@ _CIRCUIT = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN
 _WEBHOOK_RESULTS = ("taken", "refused", "given_up")
 _SPAN_RESULTS = ("sent", "refused", "unreachable", "overflow")
 _CODE_CLASSES = ("2xx", "3xx", "4xx", "5xx")
+
+
+class _ProviderSeries(NamedTuple):
+    """What every attempt of a provider touches, found once: to find it costs more than to count."""
+
+    attempts: Mapping[Kind, Counter]
+    attempt_seconds: Histogram
+    handover_delay: Histogram
 
 
 class Metrics:
@@ -79,6 +90,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._providers: set[str] = set()
+        self._received: dict[str, Counter] = {}
+        self._of_provider: dict[str, _ProviderSeries] = {}
         self._pausable: set[tuple[PauseKind, str]] = set()
         self._front_door(tuple(listeners), tuple(reply_reasons))
         self._spool()
@@ -352,7 +365,11 @@ class Metrics:
                 self._see_told(event)
 
     def _see_received(self, event: LetterReceived) -> None:
-        self.messages_received.labels(event.listener).inc()
+        received = self._received.get(event.listener)
+        if received is None:
+            received = self.messages_received.labels(event.listener)
+            self._received[event.listener] = received
+        received.inc()
         self.message_size.observe(event.size)
         for repair in event.repairs:
             self.repairs.labels(repair.value).inc()
@@ -365,17 +382,28 @@ class Metrics:
 
     def _see_attempt(self, event: AttemptEnded) -> None:
         provider, outcome = event.provider, event.outcome
-        self.attempts.labels(provider, outcome.kind.value).inc()
-        self.attempt_seconds.labels(provider).observe(_seconds(event.started_at, event.ended_at))
+        series = self._series(provider)
+        series.attempts[outcome.kind].inc()
+        exemplar = _exemplar(event.trace)
+        series.attempt_seconds.observe(_seconds(event.started_at, event.ended_at), exemplar)
         if outcome.kind is Kind.ACCEPTED:
-            delay = _seconds(event.arrival, event.ended_at)
-            self.handover_delay.labels(provider).observe(delay)
+            series.handover_delay.observe(_seconds(event.arrival, event.ended_at), exemplar)
         elif outcome.kind is Kind.UNCERTAIN:
             self.uncertain.labels(provider).inc()
         if event.state is State.FAILED:
             self.failed.labels(provider).inc()
         for loss in event.losses:
             self.losses.labels(provider, loss.part.value).inc()
+
+    def _series(self, provider: str) -> _ProviderSeries:
+        series = self._of_provider.get(provider)
+        if series is None:
+            series = self._of_provider[provider] = _ProviderSeries(
+                {kind: self.attempts.labels(provider, kind.value) for kind in Kind},
+                self.attempt_seconds.labels(provider),
+                self.handover_delay.labels(provider),
+            )
+        return series
 
     def _see_told(
         self, event: LetterTracked | WebhookCalled | StatusAsked | WebhookRegistered
@@ -397,7 +425,7 @@ class Metrics:
         if happening.event_type is EventType.DELIVERED and event.accepted_at is not None:
             # Providers tell whole seconds, and their clocks are not ours.
             took = max(0.0, _seconds(event.accepted_at, happening.timestamp))
-            self.delivery_seconds.labels(provider).observe(took)
+            self.delivery_seconds.labels(provider).observe(took, _exemplar(event.trace))
 
     def committed(self, seconds: float, letters: int) -> None:
         """One commit of the spool."""
@@ -428,6 +456,22 @@ class Metrics:
         """The exposition in Prometheus' text format."""
         return generate_latest(self.registry)
 
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """
+        The exposition as the client wants it, with its content type.
+
+        Args:
+            accept: The value of Accept. Who takes OpenMetrics gets it, with exemplars on latencies:
+                the trace of a letter that took so long. The library's own choice fails on versions
+                that are no numbers.
+        """
+        if _OPENMETRICS not in accept.lower():
+            return self.render(), CONTENT_TYPE_LATEST
+        from prometheus_client.openmetrics import exposition  # noqa: PLC0415 (for who asks for it)
+
+        body: bytes = exposition.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # theirs
+        return body, exposition.CONTENT_TYPE_LATEST
+
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
 
@@ -440,6 +484,11 @@ class Metrics:
         return Histogram(
             f"{_PREFIX}_{name}", text, labels, registry=self.registry, buckets=tuple(buckets)
         )
+
+
+def _exemplar(trace: TraceContext | None) -> dict[str, str] | None:
+    """Only of traces that are kept: the others lead nowhere."""
+    return {"trace_id": trace.trace_id} if trace is not None and trace.sampled else None
 
 
 def _seconds(since: datetime, until: datetime) -> float:

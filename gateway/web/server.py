@@ -12,7 +12,6 @@ import socket
 from collections.abc import Iterator, Sequence
 
 import uvicorn
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -28,9 +27,10 @@ _STOP_WITHIN_S = 3
 def build_app(metrics: Metrics, status: Status, more: Sequence[BaseRoute] = ()) -> Starlette:
     """The HTTP side: what every gateway shows, and further routes."""
 
-    async def show_metrics(_: Request) -> Response:
+    async def show_metrics(request: Request) -> Response:
         await status.refresh()
-        return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        body, content_type = metrics.exposition(request.headers.get("accept", ""))
+        return Response(body, media_type=content_type)
 
     async def live(_: Request) -> Response:
         return PlainTextResponse("ok\n")

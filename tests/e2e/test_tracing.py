@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import GatewayProcess, LogLine, rest_v1, smarthost
 from tests.support.collector import Collector, a_collector, attributes
 from tests.support.ports import free_port
+from tests.support.prometheus import Prometheus
 
 SMTP = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
 HTTP = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", sampled=True)
@@ -162,3 +164,22 @@ async def test_a_collector_that_is_away_is_no_letter_s_business(
     assert await gateway.stop() == 0
     lost = [line["spans"] for line in gateway.log if line.get("event") == "spans_lost"]
     assert 0 < sum(lost) < 60
+
+
+async def test_a_slow_letter_is_found_by_the_exemplar_of_its_bucket(
+    sandbox: Sandbox, make_gateway: MakeGateway, tmp_path: Path
+) -> None:
+    """A real Prometheus asks for OpenMetrics and keeps the trace ids of latencies."""
+    gateway = make_gateway({"main": smarthost(sandbox)})
+    await gateway.start()
+    prometheus = Prometheus(tmp_path, [f"127.0.0.1:{gateway.http_port}"], exemplars=True)
+    await prometheus.start()
+    try:
+        await send(gateway, SMTP, "bob@example.org")
+        await send(gateway, UNKEPT, "eve@example.org")
+        for name in ("attempt_seconds", "handover_delay_seconds"):
+            found = await prometheus.exemplars(f"mailquay_{name}_bucket")
+            assert {one["labels"]["trace_id"] for one in found} == {SMTP.trace_id}
+        assert await prometheus.query("mailquay_attempts_total{outcome='accepted'}")
+    finally:
+        await prometheus.stop()

@@ -28,6 +28,7 @@ class Prometheus:
         targets: `host:port` of what is scraped, as job `mailquay`.
         rules: Files of alerting rules.
         alertmanager: Where alerts go, `host:port`.
+        exemplars: Keep them.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Prometheus:
         *,
         rules: tuple[Path, ...] = (),
         alertmanager: str | None = None,
+        exemplars: bool = False,
     ) -> None:
         if shutil.which(_PROGRAM) is None:
             pytest.skip("not installed: prometheus")
@@ -53,6 +55,7 @@ class Prometheus:
             managers = [{"static_configs": [{"targets": [alertmanager]}]}]
             config["alerting"] = {"alertmanagers": managers}
         (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
+        self._features = ("--enable-feature=exemplar-storage",) if exemplars else ()
         self._process: asyncio.subprocess.Process | None = None
         self._client = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=30
@@ -66,6 +69,7 @@ class Prometheus:
                 f"--config.file={self._folder}/prometheus.yaml",
                 f"--storage.tsdb.path={self._folder}/data",
                 f"--web.listen-address=127.0.0.1:{self.port}",
+                *self._features,
                 stdout=log,
                 stderr=log,
             )
@@ -93,6 +97,16 @@ class Prometheus:
             while not (found := await self.query(expression)):  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
         return found
+
+    async def exemplars(self, selector: str) -> list[dict[str, Any]]:
+        """Wait until there are exemplars of a series, and give them."""
+        async with asyncio.timeout(_WAIT_S):
+            while True:
+                params = {"query": selector, "start": "0", "end": "9999999999"}
+                found = (await self._client.get("/api/v1/query_exemplars", params=params)).json()
+                if found["data"]:
+                    return [one for series in found["data"] for one in series["exemplars"]]
+                await asyncio.sleep(0.2)  # another process's state has no event
 
     async def label_values(self, selector: str, label: str) -> list[str]:
         """As a board's variable asks for them."""

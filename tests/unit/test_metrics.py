@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.domain.events import (
@@ -20,6 +25,7 @@ from gateway.domain.events import (
     WebhookResult,
 )
 from gateway.domain.lifecycle import State
+from gateway.domain.trace_context import TraceContext
 from gateway.domain.tracking import Source
 from gateway.observe.metrics import Metrics
 from gateway.spool.protocol import SpoolStats
@@ -130,6 +136,59 @@ def test_events_are_counted() -> None:
     assert value(metrics, "mailquay_handover_delay_seconds_sum", provider="main") == 3
     assert value(metrics, "mailquay_corrupt_letters_total") == 1
     assert value(metrics, "mailquay_spool_commit_letters_sum") == 7
+
+
+TRACE = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
+PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"
+
+
+def exemplars(metrics: Metrics) -> dict[str, str]:
+    """Trace ids, by the name of the series."""
+    text, content_type = metrics.exposition(PROMETHEUS)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    return {
+        sample.name: sample.exemplar.labels["trace_id"]
+        for family in parse_openmetrics(text.decode())
+        for sample in family.samples
+        if sample.exemplar
+    }
+
+
+def test_latencies_name_the_trace_of_a_letter_that_took_so_long() -> None:
+    """Of traces that are kept; who asks for the older format gets none, and loses nothing."""
+    metrics = a_metrics()
+    metrics.see(an_end(accepted(), State.HANDED_OVER, trace=replace(TRACE, sampled=False)))
+    metrics.see(an_end(accepted(), State.HANDED_OVER))
+    assert exemplars(metrics) == {}
+    metrics.see(an_end(accepted(), State.HANDED_OVER, trace=TRACE))
+    metrics.see(replace(a_tracked(EventType.DELIVERED), trace=TRACE))
+    names = ("attempt_seconds", "handover_delay_seconds", "delivery_seconds")
+    assert exemplars(metrics) == {f"mailquay_{name}_bucket": TRACE.trace_id for name in names}
+    assert TRACE.trace_id not in metrics.render().decode()
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/plain;version=0.0.4", "text/html", "\xff"])
+def test_who_does_not_ask_for_openmetrics_gets_text(accept: str) -> None:
+    """Browsers, curl and old scrapers."""
+    body, content_type = a_metrics().exposition(accept)
+    assert content_type.startswith("text/plain")
+    assert b"# EOF" not in body
+
+
+@pytest.mark.parametrize("version", ["abc", "", "0.0.1", "1.0.0", "9" * 5000])
+def test_no_version_of_openmetrics_makes_it_fail(version: str) -> None:
+    """Whoever reaches the port can write anything there."""
+    accept = f"Application/OpenMetrics-Text;version={version}"
+    body, _ = a_metrics().exposition(accept)
+    assert body.endswith(b"# EOF\n")
+
+
+def test_a_provider_that_a_reload_took_away_is_counted_still() -> None:
+    """Its last attempts end after it."""
+    metrics = a_metrics()
+    metrics.see(an_end(accepted(), State.HANDED_OVER, provider="gone"))
+    metrics.see(an_end(accepted(), State.HANDED_OVER, provider="gone"))
+    assert value(metrics, "mailquay_attempts_total", provider="gone", outcome="accepted") == 2
 
 
 def test_spool_is_shown_as_it_stands() -> None:

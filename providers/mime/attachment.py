@@ -7,7 +7,7 @@ Sits on `structure` and `header`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import unescape
 from urllib.parse import unquote
@@ -73,7 +73,7 @@ class Attachment:
 
 
 def attachments_from(
-    parts: Iterable[Part], html: str | None
+    parts: Sequence[Part], html: str | None
 ) -> tuple[tuple[Attachment, ...], tuple[Attachment, ...]]:
     """
     Decode files, those that the HTML body does not show first, those that it shows second.
@@ -81,6 +81,8 @@ def attachments_from(
     What its header says of a file (`inline`, `attachment`) is no guide: senders write either for
     either. The body shows what it names by Content-ID (RFC 2392), wherever the part stands.
     """
+    if not parts:
+        return (), ()
     shown = _content_ids(html or "")
     attached: list[Attachment] = []
     inline: list[Attachment] = []

@@ -129,6 +129,9 @@ def decode_field(raw: bytes | str) -> str:
     octets = unfolded(_octets(raw) if isinstance(raw, str) else raw)
     if b"=?" in octets:
         return one_line("".join(_decoded_pieces(octets)))
+    if octets.isascii() and b"\x1b" not in octets:  # nothing to guess: no ISO-2022 without ESC
+        text = octets.decode("ascii")
+        return text if text.isprintable() else one_line(text)
     return one_line(text_from(octets, None))
 
 

@@ -72,5 +72,23 @@ def test_beside_postfix_there_are_ratios() -> None:
     assert postfix["ratios"]["accepted/s"] == 1.0
 
 
+def test_requests_of_the_http_providers_are_all_answered() -> None:
+    """What `python -m bench.http` counts are successes, and a failure would be its exit code."""
+    done = subprocess.run(
+        (sys.executable, "-m", "bench.http", "--reps", "1", "--requests", "64"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    title, *lines = done.stdout.splitlines()
+    assert "per core" in title
+    assert [line.split()[:2] for line in lines] == [
+        [kind, at_once] for kind in ("call", "rest_v1", "form_v2") for at_once in ("1", "16", "64")
+    ]
+
+
 def _alone(folder: Path) -> tuple[str, ...]:
     return ("--no-postfix", "--folder", str(folder))

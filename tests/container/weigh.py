@@ -47,11 +47,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mailquay-weigh-") as folder:
         podman = Podman(Path(folder))
         podman.build(ROOT, _TAG)
+        busy = os.getloadavg()[0]
         rows = [*_sizes(podman), *asyncio.run(_lives(podman, Path(folder)))]
         python = podman("run", "--rm", "--entrypoint", "python3", _TAG, "--version").out.strip()
     table = "\n".join(["| | |", "|---|--:|", *(f"| {what} | {figure} |" for what, figure in rows)])
     kernel = ".".join(platform.release().split(".")[:2])
-    where = f"{len(os.sched_getaffinity(0))} cores, Linux {kernel}, {python}, podman with runc"
+    cores = f"{len(os.sched_getaffinity(0))} cores, load {busy:.1f} before"
+    where = f"{cores}, Linux {kernel}, {python}, podman with runc"
     taken = f"Taken on {datetime.now(UTC).date()} by `make weigh`. {where}."
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(MARKS[0])

@@ -31,7 +31,7 @@ class BouncesSettings(StrictModel):
     later: bool = Field(
         default=True,
         description="Report what a provider tells after it took a letter, too: a bounce, an "
-        "expiry. Off where providers send such reports themselves.",
+        "expiry, a complaint. Off where providers send such reports themselves.",
     )
     return_content: Size = Field(
         default=50 << 10,
@@ -40,7 +40,8 @@ class BouncesSettings(StrictModel):
     )
     postmaster: str | None = Field(
         default=None,
-        description="Who gets a copy of each report of a failure, with the letter's header.",
+        description="Who gets a copy of each report of a failure or a complaint, with the "
+        "letter's header.",
     )
     per_sender: RateLimit = Field(
         default=PER_SENDER,

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from gateway.delivery.reporter import NOT_DELIVERED, Reporter
+from gateway.delivery.reporter import REPORTED_LATER, Reporter
 from gateway.domain.events import Emit, LetterTracked, SenderTold
 from gateway.domain.suppression import SUPPRESSING, Suppression, SuppressionReason
 from gateway.domain.trace_context import letter_ids
@@ -43,7 +43,7 @@ class AftermathRules:
     Attributes:
         reasons: Those that put an address on the suppression list.
         accounts: Who is told of complaints.
-        reports: Whether senders are told of later failures.
+        reports: Whether senders are told of later failures and of complaints.
     """
 
     reasons: frozenset[SuppressionReason]
@@ -152,7 +152,7 @@ class Aftermath:
             effects.suppressions.append(
                 Suppression(address, reason, now, tracked.told_by, f"letter {tracked.queue_id}")
             )
-        if not rules.reports or event.event_type not in NOT_DELIVERED:
+        if not rules.reports or event.event_type not in REPORTED_LATER:
             return
         try:
             letter = await self._spool.letter_of(tracked.queue_id, tracked.recipient_key)
@@ -165,9 +165,10 @@ class Aftermath:
             letters, sender_told = told
             effects.letters += letters
             effects.told.append(sender_told)
-            line = f"report {sender_told.report_id} to {sender_told.reverse_path}: failed later"
+            what = f"{sender_told.action.value} later"
+            line = f"report {sender_told.report_id} to {sender_told.reverse_path}: {what}"
             if not letters:
-                line = f"no report of the later failure: {sender_told.result.value}"
+                line = f"no report ({what}): {sender_told.result.value}"
             effects.notes.append((tracked.queue_id, tracked.recipient_key, line))
 
 

@@ -1,42 +1,40 @@
 """
 Telling senders: of which recipients of an ended attempt, by whom, and whether at all.
 
-Asked by `attempt` before an outcome is recorded; what it answers goes into the same record. Who is
-told what stands in `domain.notification`, the words in `domain.dsn`; here a report becomes a letter
-with a provider that can carry it. It writes nothing itself and waits for nothing.
+Asked by `attempt` before an outcome is recorded, and by `aftermath` when a provider tells more of a
+letter that it took; what it answers goes into the same record. Who is told what stands in
+`domain.notification`, the words in `domain.dsn`; `report_writer` makes letters of reports. It
+records nothing itself and waits for nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import structlog
-
 from gateway.delivery.record import Attempt, Ending
 from gateway.delivery.report_rules import ReportRules
+from gateway.delivery.report_writer import ReportWriter
 from gateway.domain.allowance import Allowance
-from gateway.domain.dsn import Fate, Original, Report, build_plain_report, build_report
+from gateway.domain.dsn import Fate, Original
 from gateway.domain.events import SenderTold
-from gateway.domain.later import later_fate
+from gateway.domain.later import client_address, complaint_fate, later_fate
 from gateway.domain.notification import Action, Result, action_for, why_not_answered
 from gateway.planner import Planner
 from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient
 from providers.contract.address import Address
 from providers.contract.clock import Clock
-from providers.contract.envelope import BodyType, Envelope, Notify, Recipient, Ret
+from providers.contract.envelope import Notify, Ret
 from providers.contract.outcome import Kind
 from providers.contract.tracking import EventType, TrackingEvent
 from providers.mime import decode_field, find_field, header_block
 
-log = structlog.get_logger("gateway.delivery")
-
-_NEVER = frozenset({Notify.NEVER})
 _FAILURE = frozenset({Notify.FAILURE})
-NOT_DELIVERED = frozenset({EventType.BOUNCED, EventType.REJECTED, EventType.FAILED})
-"""What a provider tells of a letter that it took, and that never arrives."""
+_NOT_DELIVERED = frozenset({EventType.BOUNCED, EventType.REJECTED, EventType.FAILED})
+REPORTED_LATER = _NOT_DELIVERED | {EventType.COMPLAINED}
+"""What a provider tells of a letter that it took, and its sender is to know."""
 _SMTP_REPLY = re.compile(r"[2-5]\d\d[ -]")
 _MAX_SUBJECT = 200  # characters of an original's subject that are shown
 
@@ -100,14 +98,14 @@ class Reporter:
         clock: Clock,
     ) -> None:
         self._rules = rules
-        self._planner = planner
-        self._new_queue_id = new_queue_id
+        self._writer = ReportWriter(rules, planner, new_queue_id)
         self._clock = clock
         self._allowance = Allowance(rules.per_sender, rules.total)
 
     def reconfigure(self, rules: ReportRules) -> None:
         """From now on tell senders by these; limits begin anew only where they have changed."""
         before, self._rules = self._rules, rules
+        self._writer.reconfigure(rules)
         if (rules.per_sender, rules.total) != (before.per_sender, before.total):
             self._allowance = Allowance(rules.per_sender, rules.total)
 
@@ -159,26 +157,29 @@ class Reporter:
 
         Args:
             letter: Its record, with the one recipient that is spoken of.
-            event: A bounce, or another end without delivery.
+            event: A bounce or another end without delivery, which becomes an RFC 3464 report, or
+                a complaint, which becomes one of RFC 5965.
             now: The moment of the report.
 
         Returns:
-            The report to admit, if there is one, and the event to emit then; `None` where the
-            sender asked not to be told, or nothing has failed. The letter's content is gone by
-            now: its Message-ID is what the report gives back of it.
+            The report to admit, with the postmaster's copy, and the event to emit then; neither
+            letter where there is a reason against it, and `None` where the sender asked not to be
+            told, or there is nothing to tell. The letter's content is gone by now: its Message-ID
+            is what the report gives back of it.
         """
         (queued,) = letter.recipients
-        wanted = queued.recipient.notify or _FAILURE
-        if event.event_type not in NOT_DELIVERED or Notify.FAILURE not in wanted:
+        if not _is_wanted(queued.recipient.notify or _FAILURE, event.event_type):
             return None
-        made = self._later(letter, later_fate(queued.recipient, event), now)
+        fate_of = later_fate if event.event_type in _NOT_DELIVERED else complaint_fate
+        fate = fate_of(queued.recipient, event)
+        made = self._later(letter, fate, now)
         letters, result = ((), made) if isinstance(made, Result) else (made, Result.QUEUED)
         sender = letter.reverse_path
         told = SenderTold(
             at=now,
             queue_id=letter.queue_id,
             reverse_path="" if sender is None else sender.addr_spec,
-            action=Action.FAILED,
+            action=fate.action,
             result=result,
             recipients=1,
             report_id=letters[0].queue_id if letters else "",
@@ -197,68 +198,53 @@ class Reporter:
         )
         if refusal is not None or sender is None:
             return refusal or Result.NULL_REVERSE_PATH
-        monotonic = self._clock.monotonic()
-        if not self._allowance.has_room(sender.folded, monotonic):
-            return Result.RATE_LIMITED
         header = f"Message-ID: {letter.message_id}\r\n".encode() if letter.message_id else b""
         original = _original(letter, sender, header, None)
-        report = self._letter(letter, sender, original, (fate,), at=now, give_up_at=now)
-        if report is None:
-            return Result.NO_CARRIER
-        self._allowance.take(sender.folded, monotonic)
-        return (report,)
+        return self._within_limits(letter, original, (fate,), at=now, give_up_at=now)
 
     def _letters(self, occasion: _Occasion) -> tuple[NewLetter, ...] | Result:
         """The report, with its copy where one is wanted; or why there is none."""
-        rules, sender = self._rules, occasion.letter.reverse_path
+        sender = occasion.letter.reverse_path
         header = header_block(occasion.content)
         refusal = why_not_answered(
             sender,
             auto_submitted=_text(header, "Auto-Submitted"),
             content_type=_text(header, "Content-Type"),
-            own=rules.from_,
+            own=self._rules.from_,
         )
         if refusal is not None or sender is None:
             return refusal or Result.NULL_REVERSE_PATH
-        now = self._clock.monotonic()
-        if not self._allowance.has_room(sender.folded, now):
-            return Result.RATE_LIMITED
-        fates = tuple(self._fate(occasion, ending, action) for ending, action in occasion.called)
-        whole = occasion.content if self._comes_back(occasion) else None
-        report = self._letter(
+        return self._within_limits(
             occasion.letter,
-            sender,
-            _original(occasion.letter, sender, header, whole),
-            fates,
+            _original(
+                occasion.letter,
+                sender,
+                header,
+                occasion.content if self._comes_back(occasion) else None,
+            ),
+            tuple(self._fate(occasion, ending, action) for ending, action in occasion.called),
             at=occasion.ended_at,
             give_up_at=occasion.give_up_at,
         )
-        if report is None:
-            return Result.NO_CARRIER
-        self._allowance.take(sender.folded, now)
-        copy = self._copy(occasion, sender, header, fates)
-        return (report,) if copy is None else (report, copy)
 
-    def _copy(
-        self, occasion: _Occasion, sender: Address, header: bytes, fates: tuple[Fate, ...]
-    ) -> NewLetter | None:
-        """The postmaster's copy: of failures, and without the letter, which is not theirs."""
-        postmaster = self._rules.postmaster
-        failed = tuple(fate for fate in fates if fate.action is Action.FAILED)
-        if postmaster is None or postmaster == sender or not failed:
-            return None
-        original = _original(occasion.letter, sender, header, None)
-        copy = self._letter(
-            occasion.letter,
-            postmaster,
-            original,
-            failed,
-            at=occasion.ended_at,
-            give_up_at=occasion.give_up_at,
-        )
-        if copy is None:
-            log.warning("postmaster_not_told", **occasion.letter.ids)
-        return copy
+    def _within_limits(
+        self,
+        letter: QueuedMessage,
+        original: Original,
+        fates: tuple[Fate, ...],
+        *,
+        at: datetime,
+        give_up_at: datetime,
+    ) -> tuple[NewLetter, ...] | Result:
+        """The letters, unless the sender or all together have had too many; counted where made."""
+        sender, now = original.sender.folded, self._clock.monotonic()
+        if not self._allowance.has_room(sender, now):
+            return Result.RATE_LIMITED
+        letters = self._writer.write(letter, original, fates, at=at, give_up_at=give_up_at)
+        if not letters:
+            return Result.NO_CARRIER
+        self._allowance.take(sender, now)
+        return letters
 
     def _comes_back(self, occasion: _Occasion) -> bool:
         """
@@ -290,67 +276,6 @@ class Reporter:
             doubtful=outcome.kind is Kind.UNCERTAIN,
         )
 
-    def _letter(
-        self,
-        letter: QueuedMessage,
-        to: Address,
-        original: Original,
-        fates: tuple[Fate, ...],
-        *,
-        at: datetime,
-        give_up_at: datetime,
-    ) -> NewLetter | None:
-        """
-        A report as a letter for the first who can carry it; `None` where nobody can.
-
-        It leaves by the routes of the listener that gave us the cause, and in its letter's trace.
-        """
-        report = Report(
-            queue_id=self._new_queue_id(at),
-            hostname=self._rules.hostname,
-            from_=self._rules.author,
-            to=to,
-            now=at,
-            original=original,
-            fates=fates,
-            give_up_at=give_up_at,
-        )
-        for reverse_path, content in self._forms(report):
-            envelope = _envelope(reverse_path, to, content)
-            plan = self._planner.plan(
-                self._planner.message(content, envelope),
-                reverse_path=reverse_path,
-                forward_path=to,
-                listener=letter.listener,
-            )
-            if plan is not None and plan.candidates:
-                return NewLetter(
-                    queue_id=report.queue_id,
-                    envelope=envelope,
-                    content=content,
-                    arrival=at,
-                    listener=letter.listener,
-                    client=f"this gateway, reporting on {original.queue_id}",
-                    message_id=report.message_id,
-                    providers=plan.candidates[:1],
-                    leased=False,
-                    trace=letter.trace,
-                )
-        return None
-
-    def _forms(self, report: Report) -> Iterator[tuple[Address | None, bytes]]:
-        """
-        The ways to put a report, the best first: reverse-path and content.
-
-        As RFC 3461 6.1 wants it; from an address of ours, for SMTP servers that take confirmed
-        senders only; as one text from that address, for APIs, which take no multipart/report.
-        """
-        content = build_report(report)
-        yield None, content
-        if self._rules.from_ is not None:
-            yield self._rules.from_, content
-            yield self._rules.from_, build_plain_report(report)
-
 
 def _action_for(ending: Ending, *, old: bool, now: datetime) -> Action | None:
     return action_for(
@@ -360,6 +285,17 @@ def _action_for(ending: Ending, *, old: bool, now: datetime) -> Action | None:
         overdue=old and not ending.queued.warned,
         now=now,
     )
+
+
+def _is_wanted(notify: frozenset[Notify], event: EventType) -> bool:
+    """
+    Whether NOTIFY has the sender told of what came later.
+
+    It speaks of delivery, which a complaint is not: only NEVER is heard as a word on that.
+    """
+    if event in _NOT_DELIVERED:
+        return Notify.FAILURE in notify
+    return event is EventType.COMPLAINED and Notify.NEVER not in notify
 
 
 def _original(
@@ -375,16 +311,7 @@ def _original(
         smtputf8=letter.smtputf8,
         header=header,
         content=content,
-    )
-
-
-def _envelope(reverse_path: Address | None, to: Address, content: bytes) -> Envelope:
-    """NOTIFY=NEVER: nobody reports on a report."""
-    return Envelope(
-        reverse_path=reverse_path,
-        recipients=(Recipient(0, to, notify=_NEVER),),
-        body=BodyType.SEVEN_BIT if content.isascii() else BodyType.EIGHT_BIT_MIME,
-        smtputf8=to.needs_smtputf8,
+        source_ip=client_address(letter.client, letter.user),
     )
 
 

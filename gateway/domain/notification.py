@@ -17,11 +17,16 @@ from providers.contract.outcome import DeliveryOutcome
 
 
 class Action(StrEnum):
-    """What a report says of a recipient (RFC 3464 2.3.3), the gravest first."""
+    """
+    What a report says of a recipient, the gravest first.
+
+    The words are those of RFC 3464 2.3.3; a complaint comes in a report of its own, of RFC 5965.
+    """
 
     FAILED = "failed"
     DELAYED = "delayed"
     RELAYED = "relayed"
+    COMPLAINED = "complained"
 
 
 class Result(StrEnum):

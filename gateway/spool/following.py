@@ -9,7 +9,7 @@ that follows from it, so that a crash neither loses nor doubles anything. Sits o
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -65,7 +65,7 @@ def take_step(tx: Transaction, step: FollowStep) -> bool:
 
 def read_letter_of(connection: Connection, number: int, key: int) -> QueuedMessage | None:
     """A letter's record with one of its recipients, whatever has become of it."""
-    columns = (c for c in message.c if c.name not in {"id", "client"})
+    columns = (c for c in message.c if c.name != "id")
     query = (
         select(
             *(c for c in recipient.c if c.name != "message_id"),
@@ -76,7 +76,9 @@ def read_letter_of(connection: Connection, number: int, key: int) -> QueuedMessa
         .where(recipient.c.message_id == number, recipient.c.key == key)
     )
     row: AnyRow | None = connection.execute(query).first()
-    return None if row is None else queued_message_from_rows([row], due=False)
+    if row is None:
+        return None
+    return replace(queued_message_from_rows([row], due=False), client=row.client)
 
 
 def _move(tx: Transaction, step: FollowStep) -> bool:

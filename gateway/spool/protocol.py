@@ -91,7 +91,11 @@ class QueuedRecipient:
 
 @dataclass(frozen=True, slots=True)
 class QueuedMessage:
-    """A letter without its content, and those of its recipients that the caller has leased."""
+    """
+    A letter without its content, and those of its recipients that the caller has leased.
+
+    `client` is who sent it, as its story has it; empty where nobody asked for it.
+    """
 
     queue_id: str
     arrival: datetime
@@ -108,6 +112,7 @@ class QueuedMessage:
     user: str = ""
     priority: Priority = Priority.NORMAL
     trace: TraceContext | None = None
+    client: str = ""
 
     @property
     def ids(self) -> dict[str, str]:

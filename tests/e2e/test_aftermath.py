@@ -1,4 +1,4 @@
-"""A bounce that a provider tells later, in the real daemon: reported, and sent nothing again."""
+"""What a provider tells later, in the real daemon: reported, and sent nothing again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 from providers.sandbox.server import Sandbox
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import rest_v1, smarthost
-from tests.support.reports import read_report
+from tests.support.reports import read_feedback, read_report
 
 SECRET = "not-to-be-guessed-0123456789"
 SENDER = "a@example.com"
@@ -54,6 +54,17 @@ async def test_a_webhook_of_a_bounce_suppresses_and_reports(
     _, out, _ = await gateway.command("suppress", "list", "--reason", "bounced")
     assert "bob@example.org" in out
     assert sum(line.get("event") == "reported" for line in gateway.log) == 1
+    async with httpx.AsyncClient(trust_env=False) as http:
+        complained = {**event, "event": "complained"}
+        assert (await http.post(url, json=complained)).status_code == 200
+    await sandbox.letterbox.wait_until(lambda box: len(box.letters) >= 3, timeout_s=60)
+    feedback = read_feedback(sandbox.letterbox.letters[2].content)
+    assert (feedback.status["Feedback-Type"], feedback.status["Original-Rcpt-To"]) == (
+        "abuse",
+        "<Bob@example.org>",
+    )
+    counted = {"action": "complained", "result": "queued"}
+    assert await gateway.metric("mailquay_bounces_total", **counted) == 1
     async with asyncio.timeout(60):
         while not any(line.get("event") == "suppressed" for line in gateway.log):
             await asyncio.to_thread(talk)  # until the daemon has looked at the list again

@@ -16,7 +16,15 @@ from gateway.domain.dsn.report import Fate, Report
 from gateway.domain.notification import Action
 from providers.contract.address import InvalidAddress, parse_address
 from providers.contract.capabilities import Rate
-from tests.support.reports import a_fate, a_report, an_original, check_wire, read_report
+from tests.support.reports import (
+    a_complaint,
+    a_fate,
+    a_report,
+    an_original,
+    check_wire,
+    read_feedback,
+    read_report,
+)
 
 # What a provider says: anything that a JSON text or a reply can hold, blanks and controls included.
 texts = st.text(st.characters(), max_size=300) | st.text("a \r\n\t:;=?-", max_size=300)
@@ -48,11 +56,14 @@ orcpts = st.none() | st.tuples(
 ).map(";".join)
 
 
+DELIVERIES = ((Action.FAILED, "5.1.1"), (Action.DELAYED, "4.2.1"), (Action.RELAYED, "2.0.0"))
+complaints = st.builds(a_complaint, addresses(), texts)
+
+
 @st.composite
 def fates(draw: st.DrawFn) -> Fate:
     """A recipient of any action."""
-    action = draw(st.sampled_from(Action))
-    status = {Action.FAILED: "5.1.1", Action.DELAYED: "4.2.1", Action.RELAYED: "2.0.0"}[action]
+    action, status = draw(st.sampled_from(DELIVERIES))
     return a_fate(
         draw(addresses()),
         action,
@@ -66,8 +77,8 @@ def fates(draw: st.DrawFn) -> Fate:
 
 
 @st.composite
-def reports(draw: st.DrawFn) -> Report:
-    """Any report."""
+def reports(draw: st.DrawFn, of: st.SearchStrategy[Fate] | None = None) -> Report:
+    """Any report of such recipients, by default of deliveries."""
     header = draw(fields)
     whole = draw(st.none() | octets)
     original = an_original(
@@ -79,7 +90,8 @@ def reports(draw: st.DrawFn) -> Report:
         header=header,
         content=None if whole is None else header + b"\r\n" + whole + b"\r\n",
     )
-    return a_report(*draw(st.lists(fates(), min_size=1, max_size=4)), original=original)
+    told = draw(st.lists(fates() if of is None else of, min_size=1, max_size=4))
+    return a_report(*told, original=original)
 
 
 FIELDS = {
@@ -90,6 +102,13 @@ STATUS_FIELDS = {"original-envelope-id", "reporting-mta", "x-mailquay-queue-id",
 RECIPIENT_FIELDS = {
     *("original-recipient", "final-recipient", "action", "status", "remote-mta"),
     *("diagnostic-code", "last-attempt-date", "will-retry-until"),
+}
+
+
+FEEDBACK_FIELDS = {
+    *("feedback-type", "user-agent", "version", "original-envelope-id", "original-mail-from"),
+    *("original-rcpt-to", "arrival-date", "reporting-mta", "source-ip", "reported-domain"),
+    "x-mailquay-queue-id",
 }
 
 
@@ -114,6 +133,19 @@ def test_a_report_has_its_parts_and_fields_and_no_others(report: Report) -> None
         assert len(names(group)) == len(set(names(group)))
     header_end = content.index(b"\r\n\r\n")
     assert content[:header_end].isascii() or not report.to.addr_spec.isascii()
+
+
+@settings(deadline=None, max_examples=40)
+@given(reports(complaints))
+def test_a_complaint_has_its_parts_and_fields_and_no_others(report: Report) -> None:
+    """RFC 5965 3: each field once but for recipients, whatever addresses and providers say."""
+    content = build_report(report)
+    check_wire(content)
+    fields = read_feedback(content).status
+    assert set(names(fields)) <= FEEDBACK_FIELDS
+    of_recipients = fields.get_all("Original-Rcpt-To") or []
+    assert len(of_recipients) == len(report.fates)
+    assert len(names(fields)) - len(of_recipients) == len(set(names(fields))) - 1
 
 
 @settings(deadline=None, max_examples=60)

@@ -40,6 +40,11 @@ def a_fate(
     return Fate(recipient, action, status, diagnostic, remote_mta, NOW, expired, doubtful)
 
 
+def a_complaint(to: str = "bob@example.org", diagnostic: str = "a complaint") -> Fate:
+    """A reader who called a letter spam."""
+    return a_fate(to, Action.COMPLAINED, "2.0.0", diagnostic, remote_mta="")
+
+
 def an_original(
     *,
     sender: str = "news@example.com",
@@ -49,6 +54,7 @@ def an_original(
     smtputf8: bool = False,
     header: bytes = HEADER,
     content: bytes | None = None,
+    source_ip: str = "",
 ) -> Original:
     """The letter that was refused."""
     return Original(
@@ -61,6 +67,7 @@ def an_original(
         smtputf8,
         header,
         content,
+        source_ip,
     )
 
 
@@ -109,15 +116,27 @@ class ReadReport:
 
 
 def read_report(content: bytes) -> ReadReport:
-    """Take a report apart; fails unless it is one, without a defect."""
+    """Take a report of RFC 3464 apart; fails unless it is one, without a defect."""
+    return _read(content, "delivery-status")
+
+
+def read_feedback(content: bytes) -> ReadReport:
+    """Take a report of RFC 5965 apart, its fields as `status`; fails unless it is one."""
+    report = _read(content, "feedback-report")
+    assert not report.recipients
+    assert not report.status.get_payload()
+    return report
+
+
+def _read(content: bytes, report_type: str) -> ReadReport:
     letter = message_from_bytes(content, policy=default)
     assert isinstance(letter, EmailMessage)
     assert letter.get_content_type() == "multipart/report"
-    assert letter.get_param("report-type") == "delivery-status"
+    assert letter.get_param("report-type") == report_type
     parts = list(letter.iter_parts())
     assert [part.get_content_type() for part in parts[:2]] == [
         "text/plain",
-        "message/delivery-status",
+        f"message/{report_type}",
     ]
     assert len(parts) == 3
     assert not letter.defects

@@ -15,10 +15,12 @@ from tests.support.reports import (
     GIVE_UP_AT,
     HEADER,
     NOW,
+    a_complaint,
     a_fate,
     a_report,
     an_original,
     check_wire,
+    read_feedback,
     read_report,
 )
 
@@ -331,3 +333,58 @@ def test_report_of_nobody_is_refused() -> None:
     """RFC 3464 2.1 wants a recipient; one without is a bug of ours."""
     with pytest.raises(ValueError, match="speaks of a recipient"):
         type(a_report())("Q", "h", *[a_report().to] * 2, NOW, an_original(), (), NOW)
+
+
+def test_a_complaint_is_a_feedback_report() -> None:
+    """RFC 5965 2 and 3: its report-type, its required fields, what is known of the others."""
+    original = an_original(envid="QQ+2B314", source_ip="192.0.2.7")
+    report = read_feedback(built(a_complaint("Bob@example.org"), original=original))
+    assert report.status.items() == [
+        ("Feedback-Type", "abuse"),
+        ("User-Agent", "Mailquay"),
+        ("Version", "1"),
+        ("Original-Envelope-Id", "QQ+314"),
+        ("Original-Mail-From", "<news@example.com>"),
+        ("Original-Rcpt-To", "<Bob@example.org>"),
+        ("Arrival-Date", "Thu, 01 Jan 2026 07:00:00 +0000"),
+        ("Reporting-MTA", "dns; gateway.example.com"),
+        ("Source-IP", "192.0.2.7"),
+        ("Reported-Domain", "example.com"),
+        ("X-Mailquay-Queue-ID", "1K7QH3M2V0C01"),
+    ]
+    assert report.returned_header == HEADER
+    assert report.letter["Subject"] == "Mail reported as spam by its reader"
+    assert report.letter["Auto-Submitted"] == "auto-replied"
+    assert "<Bob@example.org>" in report.prose
+
+
+def test_feedback_tells_nothing_that_is_not_known() -> None:
+    """No ENVID, no address of a client, no domain where there is a literal."""
+    original = an_original(sender="app@[192.0.2.1]")
+    fields = read_feedback(built(a_complaint(), original=original)).status
+    assert not {"Original-Envelope-Id", "Source-IP", "Reported-Domain"} & set(fields.keys())
+
+
+def test_feedback_on_addresses_that_are_not_ascii() -> None:
+    """7-bit by RFC 6533 3, and the domain as DNS has it."""
+    original = an_original(sender="news@b\u00fccher.example")
+    fields = read_feedback(built(a_complaint("\u00f6@example.org"), original=original)).status
+    assert fields["Original-Rcpt-To"] == r"<\x{F6}@example.org>"
+    assert fields["Reported-Domain"] == "xn--bcher-kva.example"
+
+
+def test_plain_feedback_is_one_text_with_the_same_fields() -> None:
+    """For APIs: a program that reads texts still finds the recipient."""
+    content = build_plain_report(a_report(a_complaint()))
+    check_wire(content)
+    letter = message_from_bytes(content, policy=default)
+    text = letter.get_content()  # type: ignore[attr-defined]
+    for words in ("called it spam", "Feedback-Type: abuse", "Original-Rcpt-To: <bob@example.org>"):
+        assert words in text
+    assert "Status:" not in text
+
+
+def test_a_complaint_is_not_reported_among_failures() -> None:
+    """One report is of one type: RFC 3464 has no action for a complaint."""
+    with pytest.raises(ValueError, match="complaints or of deliveries"):
+        a_report(a_fate(), a_complaint("eve@example.org"))

@@ -3,7 +3,8 @@ A report as a letter: multipart/report (RFC 6522), or one text where a carrier t
 
 Built by hand, for the original must come back octet for octet and the standard library would write
 it anew. 7-bit, but for two things that cannot be told in ASCII: an original that is returned whole
-as it was, and a sender whose own address needs SMTPUTF8. Sits on `status` and `prose`.
+as it was, and a sender whose own address needs SMTPUTF8. Sits on
+`status`, `feedback` and `prose`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from dataclasses import dataclass
 from email.utils import format_datetime
 
+from gateway.domain.dsn.feedback import build_feedback
 from gateway.domain.dsn.prose import build_prose, subject_of
 from gateway.domain.dsn.report import Original, Report
 from gateway.domain.dsn.status import build_status
@@ -46,21 +48,22 @@ class _Part:
 
 def build_report(report: Report) -> bytes:
     """
-    The report as a multipart/report: prose, status, and the original or its header.
+    The report as a multipart/report: prose, status or feedback, and the original or its header.
 
     The original comes back whole where its content is given and can be told as MIME: lines of 998
     octets at most and no NUL. CRLF line ends.
     """
+    kind = "feedback-report" if report.is_complaint else "delivery-status"
     whole = _whole(report.original)
     returned = _header_part(report.original) if whole is None else whole
     parts = (
         _prose_part(report, _HEADER_ONLY if whole is None else _WHOLE).octets("Notification"),
-        _Part("message/delivery-status", "7bit", build_status(report)).octets("Delivery report"),
+        _Part(f"message/{kind}", "7bit", _for_machines(report)).octets(_title(report)),
         returned.octets("Undelivered letter" if whole else "Header of the letter"),
     )
     boundary = _boundary(report.queue_id, parts)
     delimiter = f"--{boundary}".encode("ascii")
-    content_type = f'multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"'
+    content_type = f'multipart/report; report-type={kind};\r\n\tboundary="{boundary}"'
     # RFC 2045 6.4: a multipart says of itself what the worst of its parts is.
     encoding = "7bit" if returned.encoding != "8bit" else "8bit"
     body = b"".join(delimiter + b"\r\n" + part + b"\r\n" for part in parts)
@@ -75,9 +78,9 @@ def build_plain_report(report: Report) -> bytes:
     by them: programs could not find the status, and the header would come as a nameless file.
     """
     prose = build_prose(report, returned="Details for programs and postmasters are below.")
-    status = build_status(report).decode("ascii")
+    status = _for_machines(report).decode("ascii")
     header = _cut(report.original.header).decode("utf-8", "replace")
-    text = "\n".join((prose, _rule("Delivery report"), status, _rule("Header"), header))
+    text = "\n".join((prose, _rule(_title(report)), status, _rule("Header"), header))
     part = _text_part(text)
     return _header(report, part.content_type, part.encoding) + part.body
 
@@ -104,6 +107,14 @@ def _header(report: Report, content_type: str, encoding: str) -> bytes:
         f"Content-Transfer-Encoding: {encoding}",
     )
     return "".join(f"{line}\r\n" for line in (*fields, "")).encode()
+
+
+def _for_machines(report: Report) -> bytes:
+    return build_feedback(report) if report.is_complaint else build_status(report)
+
+
+def _title(report: Report) -> str:
+    return "Feedback report" if report.is_complaint else "Delivery report"
 
 
 def _prose_part(report: Report, returned: str) -> _Part:

@@ -22,6 +22,7 @@ _SUBJECTS = {
     Action.FAILED: "Undelivered mail returned to sender",
     Action.DELAYED: "Delayed mail, still being tried",
     Action.RELAYED: "Mail handed over, delivery will not be confirmed",
+    Action.COMPLAINED: "Mail reported as spam by its reader",
 }
 _NEWS = {
     Action.FAILED: "{letter} could not be delivered to the recipients below. It was given up and "
@@ -30,6 +31,8 @@ _NEWS = {
     "it again: it will be tried until {give_up_at}.",
     Action.RELAYED: "{letter} was handed over for the recipients below to a system that does not "
     "confirm deliveries. No further word of it will come, unless that system reports a failure.",
+    Action.COMPLAINED: "{letter} arrived, and the recipients below called it spam. Please send "
+    "them no more of this kind.",
 }
 
 

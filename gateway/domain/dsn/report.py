@@ -51,6 +51,7 @@ class Original:
         smtputf8: Its header may hold UTF-8.
         header: Its header block, CRLF line ends.
         content: The whole of it, where it is to be returned whole.
+        source_ip: Whom it came from; empty where it did not come over IP.
     """
 
     queue_id: str
@@ -62,6 +63,7 @@ class Original:
     smtputf8: bool
     header: bytes
     content: bytes | None = None
+    source_ip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Report:
         to: Whom it goes to: the original's sender, or the postmaster who gets a copy.
         now: When it is made.
         original: What it speaks of.
-        fates: At least one, each recipient once.
+        fates: At least one, each recipient once; complaints come by themselves.
         give_up_at: Until when a delayed letter is tried.
     """
 
@@ -92,12 +94,19 @@ class Report:
     def __post_init__(self) -> None:
         if not self.fates:
             raise ValueError("a report speaks of a recipient")
+        if len({fate.action is Action.COMPLAINED for fate in self.fates}) > 1:
+            raise ValueError("a report speaks of complaints or of deliveries")
 
     @property
     def action(self) -> Action:
         """The gravest of its recipients' actions."""
         found = {fate.action for fate in self.fates}
         return next(action for action in Action if action in found)
+
+    @property
+    def is_complaint(self) -> bool:
+        """Whether it is of RFC 5965 instead of RFC 3464."""
+        return self.action is Action.COMPLAINED
 
     @property
     def message_id(self) -> str:

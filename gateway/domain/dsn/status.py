@@ -29,14 +29,39 @@ def build_status(report: Report) -> bytes:
     """The body of message/delivery-status (RFC 3464 2.1): groups of fields, CRLF line ends."""
     groups = [_letter_fields(report)]
     groups += (_recipient_fields(report, fate) for fate in report.fates)
-    lines = ("".join(_field(name, value) for name, value in group) for group in groups)
+    lines = ("".join(field_line(name, value) for name, value in group) for group in groups)
     return "\r\n".join(lines).encode("ascii")
+
+
+def ascii_address(address: Address) -> str:
+    """An addr-spec as it is, or in the 7-bit form of RFC 6533 3."""
+    text = address.addr_spec
+    return text if text.isascii() else _ENCODED_IN_ADDRESS.sub(_embedded, text)
+
+
+def from_xtext(text: str) -> str:
+    """What a DSN parameter means (RFC 3461 4)."""
+    return _XTEXT.sub(lambda code: chr(int(code[1], 16)), text)
+
+
+def field_line(name: str, value: str) -> str:
+    """A field with its line end, folded where blanks allow it, and where a line would burst."""
+    line, lines = f"{name}:", []
+    for word in _NOT_PRINTABLE.sub("?", value).strip().split(" "):
+        for at in range(0, len(word) or 1, _LONGEST_WORD):
+            piece = word[at : at + _LONGEST_WORD]
+            # A line begins with a word, so that none is blank; the first holds one in any case.
+            if piece and len(line) + 1 + len(piece) > _WIDTH and len(line) > len(name) + 1:
+                lines.append(line)
+                line = ""
+            line += f" {piece}"
+    return "\r\n".join((*lines, line)) + "\r\n"
 
 
 def _letter_fields(report: Report) -> Iterator[tuple[str, str]]:
     original = report.original
     if original.envid is not None:
-        yield "Original-Envelope-Id", _from_xtext(original.envid)
+        yield "Original-Envelope-Id", from_xtext(original.envid)
     yield "Reporting-MTA", f"dns; {report.hostname}"
     yield "X-Mailquay-Queue-ID", original.queue_id
     yield "Arrival-Date", format_datetime(original.arrival)
@@ -60,36 +85,16 @@ def _recipient_fields(report: Report, fate: Fate) -> Iterator[tuple[str, str]]:
 
 
 def _typed_address(address: Address) -> str:
-    text = address.addr_spec
-    if text.isascii():
-        return f"rfc822; {text}"
-    return f"utf-8; {_ENCODED_IN_ADDRESS.sub(_embedded, text)}"
+    kind = "rfc822" if address.addr_spec.isascii() else "utf-8"
+    return f"{kind}; {ascii_address(address)}"
 
 
 def _original_recipient(orcpt: str) -> str:
     """ORCPT as the sender meant it (RFC 3461 4.2): xtext is only for the way."""
     address_type, _, address = orcpt.partition(";")
-    address = _ENCODED_IN_ORCPT.sub(_embedded, _from_xtext(address))
+    address = _ENCODED_IN_ORCPT.sub(_embedded, from_xtext(address))
     return f"{address_type}; {address}"
 
 
 def _embedded(character: re.Match[str]) -> str:
     return f"\\x{{{ord(character[0]):02X}}}"
-
-
-def _from_xtext(text: str) -> str:
-    return _XTEXT.sub(lambda code: chr(int(code[1], 16)), text)
-
-
-def _field(name: str, value: str) -> str:
-    """A field with its line end, folded where blanks allow it, and where a line would burst."""
-    line, lines = f"{name}:", []
-    for word in _NOT_PRINTABLE.sub("?", value).strip().split(" "):
-        for at in range(0, len(word) or 1, _LONGEST_WORD):
-            piece = word[at : at + _LONGEST_WORD]
-            # A line begins with a word, so that none is blank; the first holds one in any case.
-            if piece and len(line) + 1 + len(piece) > _WIDTH and len(line) > len(name) + 1:
-                lines.append(line)
-                line = ""
-            line += f" {piece}"
-    return "\r\n".join((*lines, line)) + "\r\n"

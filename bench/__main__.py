@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import postfix, report, rounds, sampling, sync
+from bench import metrics_cost, postfix, report, rounds, sampling, sync
 from bench.child import ChildFailed
 from bench.relays import CHECKOUT, Relay, parse_relay
 from bench.workloads import WORKLOADS, Workload
@@ -38,6 +38,8 @@ def main() -> int:
             costs = sync.measure(folder)
         print(json.dumps(costs, indent=2) if options.json else "\n".join(sync.lines(costs)))
         return 0
+    if options.metrics_cost:
+        return _metrics_cost(options)
     without = "left out" if options.no_postfix else postfix.reason_without(options.folder)
     if without:
         _say(f"without Postfix ({without}): load and sink are the bench's own, and no ratios")
@@ -61,6 +63,20 @@ def main() -> int:
         report.print_tables(results, facts)
     accounts = [account for _, accounts in results for account in accounts]
     return int(any(a.failure or a.lost or a.duplicated for a in accounts))
+
+
+def _metrics_cost(options: argparse.Namespace) -> int:
+    with _workspace(options.folder) as folder:
+        measured = metrics_cost.measure(
+            folder, reps=options.reps, letters=options.letters, say=_say
+        )
+        try:
+            figures = uvloop.run(measured)
+        except ChildFailed as error:
+            _say(str(error))
+            return 1
+    print(json.dumps(figures, indent=2) if options.json else "\n".join(metrics_cost.lines(figures)))
+    return 0
 
 
 def _options() -> argparse.Namespace:
@@ -87,6 +103,11 @@ def _options() -> argparse.Namespace:
     )
     add("--profile", action="store_true", help="also where the time goes, by py-spy on the path")
     add("--sync", action="store_true", help="only what a sync costs on the disk of the folder")
+    add(
+        "--metrics-cost",
+        action="store_true",
+        help="only what metrics take of a letter's processor time",
+    )
     add("--json", action="store_true", help="JSON, with every round")
     options = parser.parse_args()
     try:

@@ -47,13 +47,13 @@ class Mailquay:
     """`mailquay serve`, from this checkout or another, by the interpreter that runs the bench."""
 
     def __init__(self, checkout: Path = CHECKOUT) -> None:
-        self.port = self.pid = 0
+        self.port = self.http_port = self.pid = 0
         self._checkout = checkout
         self._child: Child | None = None
 
     async def start(self, folder: Path, sink_port: int) -> None:
         """Start it; see `Relay`."""
-        self.port = free_port()
+        self.port, self.http_port = free_port(), free_port()
         config = self._write_config(folder, sink_port)
         # A checkout's own packages come first on the path of what is started in it.
         self._child = await Child.start(
@@ -74,7 +74,7 @@ class Mailquay:
         settings = {
             "hostname": "mailquay.example.com",
             "smtp": {"listeners": [{"name": "app", "host": "127.0.0.1", "port": self.port}]},
-            "http": {"host": "127.0.0.1", "port": 0},
+            "http": {"host": "127.0.0.1", "port": self.http_port},
             "spool": {"url": f"sqlite:///{folder}/spool.db"},
             "providers": {
                 "sink": {

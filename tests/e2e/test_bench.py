@@ -42,6 +42,16 @@ def test_without_postfix_every_letter_is_counted(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "the bench left files behind"
 
 
+def test_what_metrics_cost_is_a_share_of_a_letter(tmp_path: Path) -> None:
+    """Counted as often as the gateway did, and less than the letter they are of."""
+    done = bench("--folder", str(tmp_path), "--metrics-cost", "--letters", "200", "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert 0 < figures["counting us"] < figures["letter us"]
+    assert figures["share"] == pytest.approx(figures["counting us"] / figures["letter us"])
+    assert not list(tmp_path.iterdir()), "the bench left files behind"
+
+
 def test_a_relay_that_does_not_start_is_told_and_fails_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,7 @@ class SpoolError(GatewayError):
 
 
 class SpoolFull(SpoolError):
-    """There is no room; to an SMTP client 452 4.3.1."""
+    """There is no room, on the disk or in memory; to an SMTP client 452 4.3.1."""
 
 
 class SpoolUnavailable(SpoolError):

@@ -102,8 +102,10 @@ class SpoolingIntake:
 
     def refusal(self) -> Reply | None:
         """The reply to MAIL while the spool takes no letters."""
-        reason = self.spool.unhealthy_reason()
-        return None if reason is None else replies.spool_unhealthy(reason)
+        trouble = self.spool.trouble()
+        if trouble is None:
+            return None
+        return replies.spool_unhealthy(trouble.reason, full=isinstance(trouble, SpoolFull))
 
     async def take(self, submission: Submission) -> Reply | Verdict:
         """Make the letter durable and say 250, or what there is to wait for, or why not."""

@@ -372,10 +372,17 @@ def bad_instruction(name: str, reason: str) -> Reply:
     return Reply(554, "5.6.0", _one_line(f"{name} {reason}"), Reason.BAD_INSTRUCTION)
 
 
-def spool_unhealthy(reason: str) -> Reply:
-    """No letter is taken now, told at MAIL; `reason` is the spool's own word for its trouble."""
+def spool_unhealthy(reason: str, *, full: bool) -> Reply:
+    """
+    No letter is taken now, told at MAIL.
+
+    Args:
+        reason: The spool's own word for its trouble.
+        full: It lacks room, and nothing else.
+    """
+    code, status = (452, "4.3.1") if full else (451, "4.3.0")
     return Reply(
-        452, "4.3.1", f"No letters are taken now: {_one_line(reason)}", Reason.SPOOL_UNHEALTHY
+        code, status, f"No letters are taken now: {_one_line(reason)}", Reason.SPOOL_UNHEALTHY
     )
 
 

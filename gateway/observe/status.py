@@ -83,8 +83,8 @@ class Status:
         reasons = []
         if self._draining:
             reasons.append("draining")
-        if reason := self._spool.unhealthy_reason():
-            reasons.append(f"spool: {reason}")
+        if trouble := self._spool.trouble():
+            reasons.append(f"spool: {trouble.reason}")
         elif self._unreadable:
             reasons.append(f"spool: {self._unreadable}")
         if self._stats is not None:

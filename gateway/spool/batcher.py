@@ -79,7 +79,7 @@ class Batcher(Generic[T]):
             not be written.
         max_waiting_octets: Contents that wait at once; one may always.
         on_commit: Told of each commit.
-        on_health: Told when `unhealthy_reason` changes.
+        on_health: Told when the reason of `trouble` changes.
         probe_every_s: How often to probe while unhealthy, in seconds.
     """
 
@@ -107,16 +107,16 @@ class Batcher(Generic[T]):
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._closed = False
         self._waiting_octets = 0  # counted in the loop alone
-        self._reason: str | None = None
+        self._trouble: SpoolError | None = None
         self._wanted_octets = 0  # of the letter that found no room
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def unhealthy_reason(self) -> str | None:
+    def trouble(self) -> SpoolError | None:
         """Why the last write failed, until one succeeds; any thread may ask."""
-        return self._reason
+        return self._trouble
 
     def submit(
         self,
@@ -142,7 +142,8 @@ class Batcher(Generic[T]):
             `SpoolFull` and `SpoolUnavailable` come from it, and whatever the work itself raises.
 
         Raises:
-            SpoolUnavailable: Too much waits, or the spool is closed.
+            SpoolFull: Too much waits.
+            SpoolUnavailable: The spool is closed.
         """
         if self._closed:
             raise SpoolUnavailable("the spool is closed")
@@ -164,11 +165,11 @@ class Batcher(Generic[T]):
         Count content as waiting; `release` must follow. What has none is never refused.
 
         Raises:
-            SpoolUnavailable: Too much waits.
+            SpoolFull: Too much waits.
         """
         waiting = self._waiting_octets
         if octets and waiting and waiting + octets > self._max_waiting_octets:
-            raise SpoolUnavailable("too many letters wait for the disk")
+            raise SpoolFull("too many letters wait for the disk")
         self._waiting_octets += octets
 
     def release(self, octets: int) -> None:
@@ -194,7 +195,7 @@ class Batcher(Generic[T]):
         going_on = True
         while going_on:
             try:
-                first = self._queue.get(timeout=self._probe_every_s if self._reason else None)
+                first = self._queue.get(timeout=self._probe_every_s if self._trouble else None)
             except queue.Empty:
                 self._examine()
                 continue
@@ -239,7 +240,7 @@ class Batcher(Generic[T]):
                 if self._attempt([job]) is None:
                     commits.append((time.perf_counter() - started, job.letters))
         self._call_in_loop(self._resolve, jobs, commits)
-        if self._reason is not None and commits:
+        if self._trouble is not None and commits:
             self._examine()
 
     def _attempt(self, jobs: list[_Job[T]]) -> Exception | Trouble | None:
@@ -270,17 +271,18 @@ class Batcher(Generic[T]):
                 self._note(trouble, self._wanted_octets)
             return
         self._wanted_octets = 0
-        self._set_reason(None)
+        self._set_trouble(None)
 
     def _note(self, trouble: Trouble, octets: int) -> None:
         self._wanted_octets = octets if isinstance(trouble.error, SpoolFull) else 0
-        self._set_reason(trouble.error.reason)
+        self._set_trouble(trouble.error)
 
-    def _set_reason(self, reason: str | None) -> None:
-        if reason != self._reason:
-            self._reason = reason
-            if self._on_health is not None:
-                self._call_in_loop(self._on_health, reason)
+    def _set_trouble(self, error: SpoolError | None) -> None:
+        before, self._trouble = self._trouble, error
+        reason = None if error is None else error.reason
+        changed = reason != (None if before is None else before.reason)
+        if changed and self._on_health is not None:
+            self._call_in_loop(self._on_health, reason)
 
     def _call_in_loop(self, function: Callable[..., None], *arguments: object) -> None:
         # A loop that is closed has taken with it everybody who could wait for an answer.

@@ -19,6 +19,7 @@ from gateway.domain.pauses import Pause, PauseKind
 from gateway.domain.repair import Repair
 from gateway.domain.trace_context import TraceContext, letter_ids
 from gateway.domain.window import Priority
+from gateway.errors import SpoolError
 from providers.contract.address import Address
 from providers.contract.envelope import BodyType, Envelope, Recipient, Ret
 from providers.contract.outcome import DeliveryOutcome
@@ -383,11 +384,11 @@ class Spool(Protocol):
     `SpoolUnavailable` has changed nothing. Cancelling a call does not say whether it was done.
     """
 
-    def unhealthy_reason(self) -> str | None:
+    def trouble(self) -> SpoolError | None:
         """
-        Why no letter should be taken now; `None` when all is well.
+        Why no letter should be taken now, `SpoolFull` among it; `None` when all is well.
 
-        Synchronous and cheap: asked before every MAIL. The text is fit for the wire.
+        Synchronous and cheap: asked before every MAIL. Its reason is fit for the wire.
         """
         ...
 

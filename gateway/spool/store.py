@@ -25,7 +25,13 @@ from gateway.domain.duplicates import Repeat
 from gateway.domain.lifecycle import SETTLED
 from gateway.domain.pauses import Pause, PauseKind
 from gateway.domain.queue_id import QueueIdSource, first_number_at
-from gateway.errors import SpoolIncompatible, SpoolInDoubt, SpoolUnavailable, UnknownQueueId
+from gateway.errors import (
+    SpoolError,
+    SpoolIncompatible,
+    SpoolInDoubt,
+    SpoolUnavailable,
+    UnknownQueueId,
+)
 from gateway.spool import commands, erasing, pausing, places, repeats, signs
 from gateway.spool.batcher import MAX_WAITING_OCTETS, Batcher, OnCommit, OnHealth
 from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
@@ -209,9 +215,9 @@ class SqlSpool:
         spool._batcher.start()
         return spool
 
-    def unhealthy_reason(self) -> str | None:
+    def trouble(self) -> SpoolError | None:
         """Why the last write failed, until one or a probe succeeds."""
-        return self._batcher.unhealthy_reason()
+        return self._batcher.trouble()
 
     def new_queue_id(self, now: datetime) -> str:
         """A fresh queue id."""
@@ -518,7 +524,7 @@ class SqlSpool:
         try:
             yield
         except Exception as error:
-            if isinstance(error, SpoolInDoubt) and self.unhealthy_reason() is not None:
+            if isinstance(error, SpoolInDoubt) and self.trouble() is not None:
                 bodies.doubt(number)
             else:
                 await self._in_thread(self._filers, lambda: bodies.remove(number))

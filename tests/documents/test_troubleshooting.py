@@ -76,7 +76,8 @@ def said_to_clients() -> tuple[str, ...]:
     made += [
         replies.message_too_big(1),
         replies.too_many_recipients(1),
-        replies.spool_unhealthy("the spool is read-only"),
+        replies.spool_unhealthy("no room left for letters", full=True),
+        replies.spool_unhealthy("the spool is read-only", full=False),
         replies.spool_unavailable("1K7QH3M2V0C01"),
         replies.internal_error("1K7QH3M2V0C01"),
         replies.cannot_be_carried("main: size"),

@@ -93,7 +93,7 @@ async def test_what_cannot_be_taken_now_stays(place: Place) -> None:
     assert await place.maildrop.collect() == 0
     assert len(place.replies) == 1
     place.intake.reply = None
-    place.intake.refused = replies.spool_unhealthy("no room")
+    place.intake.refused = replies.spool_unhealthy("no room", full=True)
     assert await place.maildrop.collect() == 0
     assert place.names() == [".letter", ".letter"]
     place.intake.refused = None

@@ -35,7 +35,8 @@ ALL_REPLIES = (
     replies.handed_over([(f"{n}{'x' * 60}@example.com", "1" * 60) for n in range(9)], "Q", 1),
     replies.refused([Answer(0, State.FAILED, "5.1.1", "550 5.1.1 no\r\nü" + "x" * 999)], "Q"),
     replies.refused([Answer(0, State.FAILED, "5.7.1"), Answer(1, State.FAILED, "5.1.1")], "Q"),
-    replies.spool_unhealthy("the disk is full"),
+    replies.spool_unhealthy("the disk is full", full=True),
+    replies.spool_unhealthy("the disk fails", full=False),
     replies.spool_unavailable("0123456789ABC"),
     replies.internal_error("0a1b2c3d"),
 )
@@ -238,7 +239,7 @@ def test_text_from_elsewhere_stays_on_its_line() -> None:
     for reply in (
         replies.cannot_be_carried("a\r\n250 Ok\tü" + "x" * 1000),
         replies.refused([Answer(0, State.FAILED, "5.1.1", "a\r\n250 Ok\tü" + "x" * 1000)], "Q"),
-        replies.spool_unhealthy("a\r\n250 Ok\tü" + "x" * 1000),
+        replies.spool_unhealthy("a\r\n250 Ok\tü" + "x" * 1000, full=False),
     ):
         assert reply.line().count(b"\r\n") == 1
         assert reply.line().isascii()

@@ -172,7 +172,7 @@ async def test_a_bug_in_one_job_is_its_callers_alone(disk: Disk, make: MakeBatch
     results = await asyncio.gather(*jobs, return_exceptions=True)
     assert isinstance(results[2], KeyError)
     assert [results[n] for n in (0, 1, 3, 4)] == ["wrote 0", None, None, "wrote 3"]
-    assert batcher.unhealthy_reason() is None
+    assert batcher.trouble() is None
     written = sorted(str(value) for done in disk.committed for value in done)
     assert written == ["0", "3", "erased 1", "erased 2"]
 
@@ -218,7 +218,7 @@ async def test_a_refused_value_does_not_make_the_store_ill(disk: Disk, make: Mak
     disk.failures.append(TAKEN)
     with pytest.raises(SpoolUnavailable, match="taken"):
         await batcher.submit(write, 1)
-    assert batcher.unhealthy_reason() is None
+    assert batcher.trouble() is None
 
 
 async def test_illness_is_told_and_ends_by_itself(disk: Disk, make: MakeBatcher) -> None:
@@ -228,12 +228,12 @@ async def test_illness_is_told_and_ends_by_itself(disk: Disk, make: MakeBatcher)
     disk.ill = BROKEN
     with pytest.raises(SpoolUnavailable, match="broken"):
         await batcher.submit(write, 1)
-    assert batcher.unhealthy_reason() == "broken"
+    assert str(batcher.trouble()) == "broken"
     assert await told.get() == "broken"
     disk.ill = None
     async with asyncio.timeout(20):
         assert await told.get() is None
-    assert batcher.unhealthy_reason() is None
+    assert batcher.trouble() is None
     assert disk.committed == [["probe"]]
 
 
@@ -258,7 +258,7 @@ async def test_trouble_told_from_outside_is_probed_too(disk: Disk, make: MakeBat
     told: asyncio.Queue[str | None] = asyncio.Queue()
     batcher = make(on_health=told.put_nowait)
     batcher.report(NO_ROOM.trouble, 7000)
-    assert batcher.unhealthy_reason() == "no room"
+    assert str(batcher.trouble()) == "no room"
     assert await told.get() == "no room"
     async with asyncio.timeout(20):
         assert await told.get() is None
@@ -270,15 +270,15 @@ async def test_content_that_waits_is_bounded(disk: Disk, make: MakeBatcher) -> N
     batcher = make(max_waiting_octets=1000)
     disk.going.clear()
     waiting = [batcher.submit(write, "huge", octets=5000)]
-    with pytest.raises(SpoolUnavailable, match="too many letters"):
+    with pytest.raises(SpoolFull, match="too many letters"):
         batcher.submit(write, "one more", octets=1)
-    with pytest.raises(SpoolUnavailable, match="too many letters"):
+    with pytest.raises(SpoolFull, match="too many letters"):
         batcher.reserve(1)
     waiting.append(batcher.submit(write, "no content"))
     disk.going.set()
     await asyncio.gather(*waiting)
     batcher.reserve(1000)
-    with pytest.raises(SpoolUnavailable, match="too many letters"):
+    with pytest.raises(SpoolFull, match="too many letters"):
         batcher.submit(write, 2, octets=1)
     batcher.release(1000)
     assert await batcher.submit(write, 2, octets=1000) == "wrote 2"

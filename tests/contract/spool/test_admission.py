@@ -144,7 +144,7 @@ async def test_a_taken_queue_id_fails_its_own_letter_alone(
         SpoolUnavailable,
         type(None),
     ]
-    assert spool.unhealthy_reason() is None
+    assert spool.trouble() is None
     assert {row.queue_id for row in await spool.list(Filter(), 10)} == {
         letter.queue_id for letter in (taken, *good)
     }

@@ -95,7 +95,7 @@ async def test_sessions_ended_while_idle_are_not_noticed(
         assert end_sessions(store) >= 2
         assert await spool.content(letter.queue_id) == letter.content
         await admit()
-        assert spool.unhealthy_reason() is None
+        assert spool.trouble() is None
 
 
 async def test_a_session_ended_at_work_undoes_it_and_is_replaced(
@@ -137,7 +137,7 @@ async def test_a_server_that_is_away_for_a_while(
     ):
         with pytest.raises(SpoolUnavailable, match=UNREACHABLE):
             await call
-    assert await health.next() == spool.unhealthy_reason() == UNREACHABLE
+    assert await health.next() == str(spool.trouble()) == UNREACHABLE
     on_syncing_server.start()
     assert await health.next() is None
     await spool.admit(refused)
@@ -252,7 +252,7 @@ async def test_a_deadlock_with_another_gateway_is_no_ones_trouble(
         # Whoever is told, the other goes on; the spool has waited longer and is told first.
         await asyncio.to_thread(other.execute, change, first)
     await renewing
-    assert spool.unhealthy_reason() is None
+    assert spool.trouble() is None
 
 
 async def test_the_last_two_recipients_settled_by_two_gateways_at_once(

@@ -58,14 +58,15 @@ async def test_a_full_disk_refuses_leaves_no_litter_and_recovers(
     with store.no_room() as free:
         refused = await first_refused(spool, clock, b"x" * octets)
         assert await health.next() == "no room left for letters"
-        assert spool.unhealthy_reason() == "no room left for letters"
+        assert str(spool.trouble()) == "no room left for letters"
+        assert isinstance(spool.trouble(), SpoolFull)
         with pytest.raises(UnknownQueueId):
             await spool.story(refused.queue_id)
         assert refused.queue_id not in store.litter()
         assert await spool.content(before.queue_id) == before.content
         free()
         assert await health.next() is None  # by itself: nobody has written meanwhile
-    assert spool.unhealthy_reason() is None
+    assert spool.trouble() is None
     await spool.admit(refused)
     assert await spool.content(refused.queue_id) == refused.content
     assert await spool.start([a_start(before.queue_id, clock.now())]) == frozenset()
@@ -94,7 +95,7 @@ async def test_a_locked_store_is_unavailable_until_it_is_let_go(
         )
         assert [type(result) for result in results] == [SpoolUnavailable] * 3
         reason = "another process keeps the spool locked"
-        assert await health.next() == spool.unhealthy_reason() == reason
+        assert await health.next() == str(spool.trouble()) == reason
         assert store.litter() == set()
         assert await spool.list(Filter(), 10) == ()  # reading goes on
     assert await health.next() is None
@@ -116,9 +117,9 @@ async def test_too_much_waiting_is_refused(
         await asyncio.sleep(0)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     await renewal
-    refused = [isinstance(result, SpoolUnavailable) for result in results]
+    refused = [isinstance(result, SpoolFull) for result in results]
     assert sum(refused) == 2
-    assert spool.unhealthy_reason() is None
+    assert spool.trouble() is None
     assert len(await spool.list(Filter(), 10)) == 3
     await spool.admit(letters[refused.index(True)])
 

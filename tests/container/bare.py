@@ -126,10 +126,10 @@ class Terminal:
             **self._pip,
         }
         words = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "chroot", *user]
-        words += [str(self._root), "env", "-i", "-C", f"{_HOME}/mailquay"]
-        words += [f"{name}={value}" for name, value in environment.items()]
+        words += [str(self._root), "env", "-C", f"{_HOME}/mailquay", "bash", "-c", command.text]
         return subprocess.Popen(
-            [*words, "bash", "-c", command.text],
+            words,
+            env=environment,  # and not words of `env`: addresses of packages may hold a password
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -49,7 +49,7 @@ from gateway.domain.duplicates import MOST_MARKS
 from gateway.domain.events import Event
 from gateway.errors import SpoolError
 from gateway.ingress import replies
-from gateway.ingress.intake import SpoolingIntake
+from gateway.ingress.intake import SpoolingIntake, as_named
 from gateway.ingress.limits import Limits
 from gateway.ingress.maildrop import LISTENER as MAILDROP
 from gateway.ingress.maildrop import Maildrop
@@ -327,7 +327,6 @@ class Gateway:
         )
 
     def _build_intake(self, spool: SqlSpool, dispatcher: Dispatcher) -> SpoolingIntake:
-        traced = {} if self._tracer is None else {"begin_trace": self._tracer.begin}
         return SpoolingIntake(
             spool=spool,
             planner=self._planner,
@@ -337,7 +336,7 @@ class Gateway:
             emit=self._see,
             schedule_ahead=self._settings.delivery.schedule_ahead,
             duplicates_window=self._settings.duplicates.window,
-            **traced,
+            begin_trace=as_named if self._tracer is None else self._tracer.begin,
         )
 
     def _collect_maildrop(self, intake: SpoolingIntake) -> None:

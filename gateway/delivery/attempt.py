@@ -341,6 +341,10 @@ class AttemptMaker:
 
     async def end(self, attempt: Attempt, report: DeliveryReport) -> None:
         """Judge what a provider reported, record it and tell."""
+        for remark in report.remarks:
+            log.warning(
+                "remark", **attempt.letter.ids, provider=attempt.provider, diagnostic=remark
+            )
         report = _completed(attempt, report)
         ended_at = self.clock.now()
         message = attempt.message

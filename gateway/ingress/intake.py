@@ -42,7 +42,7 @@ from providers.mime.rewrite import SealedPart
 log = structlog.get_logger("gateway.ingress")
 
 
-def _as_named(named: TraceContext | None) -> TraceContext | None:
+def as_named(named: TraceContext | None) -> TraceContext | None:
     """Nothing is traced here: what the application named is passed on as it is."""
     return named
 
@@ -98,7 +98,7 @@ class SpoolingIntake:
     emit: Emit
     schedule_ahead: timedelta = timedelta(days=30)
     duplicates_window: timedelta = timedelta(0)
-    begin_trace: Callable[[TraceContext | None], TraceContext | None] = _as_named
+    begin_trace: Callable[[TraceContext | None], TraceContext | None] = as_named
 
     def refusal(self) -> Reply | None:
         """The reply to MAIL while the spool takes no letters."""

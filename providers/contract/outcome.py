@@ -121,9 +121,14 @@ class DeliveryRequest:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """One outcome for each recipient key of the request: complete, and no extras."""
+    """
+    One outcome for each recipient key of the request: complete, and no extras.
+
+    `remarks` are for the log, one line each and free of secrets: what the provider said beside.
+    """
 
     outcomes: Mapping[int, DeliveryOutcome]
+    remarks: tuple[str, ...] = ()
 
 
 def all_same(request: DeliveryRequest, outcome: DeliveryOutcome) -> DeliveryReport:
@@ -132,7 +137,9 @@ def all_same(request: DeliveryRequest, outcome: DeliveryOutcome) -> DeliveryRepo
 
 
 def per_recipient(
-    request: DeliveryRequest, outcomes: Mapping[int, DeliveryOutcome]
+    request: DeliveryRequest,
+    outcomes: Mapping[int, DeliveryOutcome],
+    remarks: tuple[str, ...] = (),
 ) -> DeliveryReport:
     """
     An outcome for each recipient key.
@@ -143,4 +150,4 @@ def per_recipient(
     wanted = {r.key for r in request.envelope.recipients}
     if wanted != set(outcomes):
         raise ValueError(f"outcomes for {sorted(outcomes)}, but the request has {sorted(wanted)}")
-    return DeliveryReport(dict(outcomes))
+    return DeliveryReport(dict(outcomes), remarks)

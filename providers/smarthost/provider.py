@@ -8,7 +8,6 @@ letter is judged in `session` and `opening`; here a dead connection costs it one
 from __future__ import annotations
 
 import asyncio
-import logging
 from functools import partial
 
 from providers.contract.capabilities import MessageIds, ProviderCapabilities
@@ -31,8 +30,6 @@ from providers.smarthost.reader import UnreadableReply
 from providers.smarthost.replies import Phase, one_line, outcome_from_reply
 from providers.smarthost.session import Session, Transaction
 from providers.smarthost.settings import SmarthostSettings
-
-_log = logging.getLogger(__name__)
 
 # Every server must take that many (RFC 5321 4.5.3.1.8); more are often answered with 452.
 _MAX_RECIPIENTS = 100
@@ -137,9 +134,7 @@ class Smarthost:
                 narrowed = self._pool.narrow(opened)
                 return None if narrowed else all_same(turn.request, opened)
             transaction = await self._transact(opened, turn, when)
-        if transaction.leftovers:
-            self._tell_leftovers(transaction)
-        return per_recipient(turn.request, transaction.outcomes)
+        return per_recipient(turn.request, transaction.outcomes, _remarks(transaction))
 
     async def _transact(self, session: Session, turn: Turn, when: float) -> Transaction:
         board = partial(self._pool.board, session)
@@ -150,19 +145,17 @@ class Smarthost:
         finally:
             self._pool.give_back(session)
 
-    def _tell_leftovers(self, transaction: Transaction) -> None:
-        """Somebody's ids, and not ours to guess whose (provider reference, part D item 2)."""
-        pairs = ", ".join(f"{address}:{id_}" for address, id_ in transaction.leftovers)
-        _log.warning(
-            "%s: %s: the final reply names letters of no recipient: %s",
-            self.name,
-            transaction.request.queue_id,
-            one_line(pairs),
-        )
-
     def _moment(self, deadline: float) -> float:
         """A moment of our clock in the loop's time."""
         return asyncio.get_running_loop().time() + deadline - self._clock.monotonic()
+
+
+def _remarks(transaction: Transaction) -> tuple[str, ...]:
+    """Ids that are somebody's, and not ours to guess whose (provider reference, part D item 2)."""
+    if not transaction.leftovers:
+        return ()
+    pairs = ", ".join(f"{address}:{id_}" for address, id_ in transaction.leftovers)
+    return (f"the final reply names letters of no recipient: {one_line(pairs)}",)
 
 
 def _capabilities(settings: SmarthostSettings) -> ProviderCapabilities:

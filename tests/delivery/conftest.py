@@ -132,6 +132,7 @@ class Delivery:
         address: str = "127.0.0.1",
         user: str = "",
         window: timedelta = timedelta(hours=1),
+        trace: str = "",
     ) -> Reply | Verdict:
         """Bring a letter with these instructions to the front door."""
         assert self.dispatcher is not None
@@ -147,6 +148,7 @@ class Delivery:
             duplicates_window=window,
         )
         given = [("Message-ID", message_id)] if message_id else []
+        given += [("traceparent", trace)] if trace else []
         message = a_message(
             subject=subject,
             header_fields=given + [(f"X-Mailquay-{name}", value) for name, value in fields],

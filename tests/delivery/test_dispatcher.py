@@ -8,6 +8,8 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from gateway.domain.lifecycle import State
 from gateway.domain.routing import Condition, OnThrottled, OnUncertain, Route
@@ -190,6 +192,28 @@ async def test_incomplete_report_of_an_adapter_is_completed_as_uncertain(
     await delivery.admit("a@example.org", "b@example.org")
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 2)
     assert len(delivery.ended(State.UNCERTAIN)) == 1
+
+
+async def test_every_line_about_a_letter_names_it(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queue id, Message-ID and trace id, also where it is no event that writes the line."""
+
+    async def forget_all(request: DeliveryRequest) -> DeliveryReport:
+        return DeliveryReport({}, ("250 and a word beside",))
+
+    monkeypatch.setattr("gateway.delivery.attempt.log", structlog.get_logger("test"))
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    main = ScriptedProvider(script=[ZeroDivisionError("a bug"), forget_all])
+    with capture_logs() as lines:
+        await delivery.begin(main)
+        await delivery.take(trace=f"00-{trace}-00f067aa0ba902b7-01")
+        await delivery.until(lambda: bool(delivery.ended(State.HANDED_OVER)))
+    about = [line for line in lines if "queue_id" in line]
+    assert [line["event"] for line in about] == ["adapter_bug", "remark", "adapter_bug"]
+    assert about[1]["diagnostic"] == "250 and a word beside"
+    for line in about:
+        assert (line["message_id"], line["trace_id"]) == ("<a@example.com>", trace)
 
 
 @pytest.mark.parametrize(("at_once", "calls"), [(None, 2), (4, 4)])

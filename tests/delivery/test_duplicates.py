@@ -56,6 +56,24 @@ async def test_another_letter_is_sent(delivery: Delivery, other: dict[str, Any])
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 2)
 
 
+async def test_another_trace_makes_no_other_letter(delivery: Delivery) -> None:
+    """A client that is watched names a new span with each try; the letter is the same."""
+    await delivery.begin(ScriptedProvider())
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    first = await delivery.take(trace=f"00-{trace}-00f067aa0ba902b7-01")
+    assert await delivery.take(trace=f"00-{trace}-b9c7c989f97918e1-01") == first
+    (received,) = of_kind(delivery, LetterReceived)
+    (repeated,) = of_kind(delivery, LetterRepeated)
+    assert received.trace == received.parent
+    assert (received.trace.span_id, repeated.parent.span_id) == (
+        "00f067aa0ba902b7",
+        "b9c7c989f97918e1",
+    )
+    assert received.at <= received.admitted_at <= received.stored_at
+    await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 1)
+    assert delivery.ended()[0].trace == received.trace
+
+
 async def test_a_user_is_the_same_from_everywhere(delivery: Delivery) -> None:
     """An application with several addresses tries again from another."""
     await delivery.begin(ScriptedProvider())

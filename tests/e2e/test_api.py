@@ -79,7 +79,7 @@ async def test_a_json_letter_arrives_whole(sandbox: Sandbox, make_gateway: MakeG
         assert attachment.get_content() == bytes(range(256))
         await gateway.wait_for_metric(2, "mailquay_recipients", state="handed_over")
         shown = (await http.get(f"/api/letters/{queue_id.lower()}")).json()
-        assert shown["listener"] == "api"
+        assert (shown["listener"], shown["trace_id"]) == ("api", None)
         assert {one["state"] for one in shown["recipients"]} == {"handed_over"}
         story = (await http.get(f"/api/letters/{queue_id}/story")).json()
         assert story["lines"][0]["what"] == "received"

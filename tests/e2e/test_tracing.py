@@ -99,6 +99,8 @@ async def test_a_letter_is_followed_to_its_end(sandbox: Sandbox, make_gateway: M
         sandbox.rest_v1.messages.happen(letter, "hard_bounced")
         await collector.wait_until(lambda it: "tracked bounced" in names(it, HTTP))
         await collector.wait_until(lambda it: names(it, SMTP).count("attempt") == 2)
+        _, told, _ = await gateway.command("trace", "bob@example.org")
+        assert f"trace id {SMTP.trace_id}" in told
         await gateway.stop()
     check_spans(collector)
     check_log(gateway.log)

@@ -162,7 +162,9 @@ class Exporter:
     async def _post(self, client: httpx.AsyncClient, body: bytes) -> tuple[Answer, str]:
         """The answer, and a line for people."""
         collector = self._collector
-        headers = {**collector.headers, "content-type": CONTENT_TYPE}
+        # Not compressed: a few octets could become more than we keep.
+        ours = {"content-type": CONTENT_TYPE, "accept-encoding": "identity"}
+        headers = {**collector.headers, **ours}
         try:
             request = client.build_request("POST", collector.url, content=body, headers=headers)
             async with asyncio.timeout(collector.timeout_s):
@@ -191,7 +193,7 @@ class Exporter:
 
 async def _beginning(answer: httpx.Response) -> bytes:
     read = b""
-    async for chunk in answer.aiter_bytes():
+    async for chunk in answer.aiter_raw():
         read += chunk
         if len(read) > _MOST_OF_AN_ANSWER:
             break

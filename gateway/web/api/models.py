@@ -147,7 +147,7 @@ class RecipientPage(Model):
 
 
 class LetterOut(Model):
-    """A letter as the spool has it."""
+    """A letter as the spool has it; `trace_id` is `null` where it belongs to no trace."""
 
     queue_id: str
     arrival: datetime
@@ -155,6 +155,7 @@ class LetterOut(Model):
     client: str
     reverse_path: str
     message_id: str
+    trace_id: str | None
     size: int
     content_kept: bool
     recipients: tuple[RecipientOut, ...]

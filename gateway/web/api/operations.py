@@ -198,6 +198,7 @@ class Api:
         story = await self.spool.story(_queue_id(request))
         return models.LetterOut(
             **{name: getattr(story, name) for name in _OF_A_LETTER},
+            trace_id=None if story.trace is None else story.trace.trace_id,
             recipients=tuple(_recipient(one) for one in story.recipients),
         )
 

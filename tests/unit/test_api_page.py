@@ -74,6 +74,23 @@ async def test_every_reference_on_the_page_leads_somewhere(tmp_path: Path) -> No
     assert all("401" in o["responses"] and "422" in o["responses"] for o in operations)
 
 
+async def test_the_page_tells_both_ways_to_send(tmp_path: Path) -> None:
+    """Mailboxes as text or as an object; a raw letter's envelope in the query, and a key."""
+    (answer,) = await call(tmp_path, [{"method": "GET", "url": "/api/openapi.json"}])
+    page = answer.json()
+    send = page["paths"]["/api/letters"]["post"]
+    assert {"message/rfc822", "application/json"} == set(send["requestBody"]["content"])
+    told = {(p["in"], p["name"], p.get("required", False)) for p in send["parameters"]}
+    assert told == {
+        ("query", "from", False),
+        ("query", "to", False),
+        ("header", "Idempotency-Key", False),
+        ("header", "traceparent", False),
+    }
+    to = page["components"]["schemas"]["LetterIn"]["properties"]["to"]
+    assert {one.get("format") for one in to["items"]["anyOf"]} == {"idn-email", None}
+
+
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     model_validator,
 )
 
@@ -49,8 +50,17 @@ def _mailbox(value: object) -> object:
     return {"address": value} if isinstance(value, str) else value
 
 
-AddressText = Annotated[str, Field(max_length=320), AfterValidator(_checked_address)]
-Line = Annotated[str, Field(max_length=900), AfterValidator(_one_line)]
+AddressText = Annotated[
+    str,
+    Field(max_length=320, json_schema_extra={"format": "idn-email"}),
+    AfterValidator(_checked_address),
+]
+Line = Annotated[
+    str,
+    # The pattern is what a schema can say of it: `_one_line` knows more of Unicode.
+    Field(max_length=900, json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}),
+    AfterValidator(_one_line),
+]
 Limit = Annotated[int, Field(ge=1, le=500)]
 
 
@@ -67,7 +77,15 @@ class MailboxIn(Model):
     name: Line = ""
 
 
-Mailbox = Annotated[MailboxIn, BeforeValidator(_mailbox)]
+Mailbox = Annotated[
+    MailboxIn, BeforeValidator(_mailbox, json_schema_input_type=MailboxIn | AddressText)
+]
+
+
+def _some(*names: str, **like: object) -> dict[str, JsonValue]:
+    """JSON Schema: at least one of these members is there, and is like that."""
+    one_of = [{"required": [name], "properties": {name: like}} for name in names]
+    return {"anyOf": cast("list[JsonValue]", one_of)}
 
 
 class AttachmentIn(Model):
@@ -81,6 +99,13 @@ class AttachmentIn(Model):
 
 class LetterIn(Model):
     """A letter to send; each of `to`, `cc` and `bcc` gets one."""
+
+    # What the validator below asks for, so that the page tells it too.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [_some("to", "cc", "bcc", minItems=1), _some("text", "html", type="string")]
+        }
+    )
 
     sender: Mailbox = Field(alias="from")
     to: tuple[Mailbox, ...] = ()
@@ -297,5 +322,5 @@ class NoQuery(Model):
 class EnvelopeQuery(Model):
     """The envelope of a raw letter; `from` may be empty, `to` stands once for each recipient."""
 
-    sender: str = Field(default="", alias="from", max_length=320)
-    to: tuple[str, ...] = Field(min_length=1)
+    sender: Literal[""] | AddressText = Field(default="", alias="from")
+    to: tuple[AddressText, ...] = Field(min_length=1)

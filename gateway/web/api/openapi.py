@@ -47,7 +47,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],
+        "parameters": [*_parameters(operation)],
         "responses": {
             str(operation.status): {
                 "description": (operation.answer.__doc__ or "").strip().splitlines()[0],
@@ -59,11 +59,23 @@ def _operation(operation: Operation) -> dict[str, Any]:
     contents: dict[str, Any] = {}
     if operation.body is not None:
         contents["application/json"] = {"schema": _reference(operation.body)}
-    if operation.raw:
+    if operation.raw is not None:
         contents["message/rfc822"] = {"schema": {"type": "string", "format": "binary"}}
     if contents:
         described["requestBody"] = {"required": True, "content": contents}
     return described
+
+
+def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
+    yield from _path_parameters(operation.path)
+    yield from _query_parameters(operation.query)
+    if operation.raw is not None:
+        for parameter in _query_parameters(operation.raw):
+            # Needed by one of two kinds of body, which a page of OpenAPI cannot tell otherwise.
+            yield parameter | {"required": False, "description": "With message/rfc822 only."}
+    for name, text in operation.headers.items():
+        schema = {"type": "string", "pattern": "^[!-~]{1,200}$"}
+        yield {"name": name, "in": "header", "description": text, "schema": schema}
 
 
 def _path_parameters(path: str) -> Iterable[dict[str, Any]]:

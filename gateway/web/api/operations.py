@@ -14,7 +14,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -88,7 +88,8 @@ class Api:
                 models.Taken,
                 query=models.NoQuery,
                 body=models.LetterIn,
-                raw=True,
+                raw=models.EnvelopeQuery,
+                headers=_OF_SENDING,
                 status=202,
             ),
             Operation(
@@ -318,6 +319,10 @@ class Api:
         return submission_from_letter(_checked(models.LetterIn, body), client, key, trace)
 
 
+_OF_SENDING = {
+    "Idempotency-Key": "The same key again is the same letter, for as long as keys are kept.",
+    "traceparent": "W3C Trace Context; the letter belongs to this trace.",
+}
 _OF_A_LETTER = (
     "queue_id",
     "arrival",
@@ -354,8 +359,8 @@ def _endpoint(
         try:
             guard.check(request)
             operation = methods["GET" if request.method == "HEAD" else request.method]
-            raw = operation.raw
-            given: dict[str, Any] = {} if raw else dict(request.query_params)
+            # With `raw`, what stands there depends on the body: `do` looks at it.
+            given = {} if operation.raw else dict(request.query_params)
             done = await operation.do(request, _validated(operation.query, given))
             return JSONResponse(done.model_dump(mode="json"), status_code=operation.status)
         except Problem as problem:

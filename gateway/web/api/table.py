@@ -4,8 +4,8 @@ What an operation of the API is: the row that both the routes and the OpenAPI pa
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -29,7 +29,8 @@ class Operation:
         answer: What it returns.
         query: What stands behind the question mark.
         body: The JSON it takes.
-        raw: It takes a letter as it is, too.
+        raw: What stands behind the question mark where it takes a letter as it is, too.
+        headers: Fields of the request that it heeds, with what they are for.
         status: When it is done.
         problems: What it may answer else.
     """
@@ -42,6 +43,7 @@ class Operation:
     answer: type[BaseModel]
     query: type[BaseModel] = NoQuery
     body: type[BaseModel] | None = None
-    raw: bool = False
+    raw: type[BaseModel] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     status: int = 200
     problems: tuple[int, ...] = _USUAL

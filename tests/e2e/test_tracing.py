@@ -23,6 +23,7 @@ HTTP = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", samp
 UNKEPT = TraceContext("11111111111111111111111111111111", "2222222222222222", sampled=False)
 TOKEN = "not-to-be-guessed-0123456789"
 KEY = "collector-key-0123456789"
+CHANCE = ("attempt deferred", "attempt_lost")
 
 
 def traced(
@@ -90,7 +91,9 @@ async def test_a_letter_is_followed_to_its_end(sandbox: Sandbox, make_gateway: M
         await send(gateway, SMTP, "bob@example.org", "wrong@example.org")
         await send(gateway, UNKEPT, "eve@example.org")
         await post(gateway, HTTP, "carol@example.org")
-        await collector.wait_until(lambda it: "attempt deferred 4.0.0" in names(it, SMTP))
+        # A kill takes the spans of its last moments with it: these are to be there before.
+        refused = {"attempt", "attempt deferred 4.0.0", "attempt rejected 5.0.0", "report"}
+        await collector.wait_until(lambda it: refused <= set(names(it, SMTP)))
         await collector.wait_until(lambda it: "attempt" in names(it, HTTP))
         await gateway.kill()
         sandbox.faults.clear()
@@ -112,17 +115,14 @@ async def test_a_letter_is_followed_to_its_end(sandbox: Sandbox, make_gateway: M
 
 def check_spans(collector: Collector) -> None:
     """Every span hangs below the application's; what it said not to keep is nowhere."""
-    told = names(collector, SMTP)
-    assert [name for name in told if "deferred" not in name] == [
+    # How often it was put off, and whether the kill hit an attempt, is chance.
+    told = [name for name in names(collector, SMTP) if not name.startswith(CHANCE)]
+    assert told == [
         *("attempt", "attempt", "attempt rejected 5.0.0", "commit", "receive", "report")
     ]
-    api = names(collector, HTTP)
-    assert [name for name in api if name != "report"] == [
-        "attempt",
-        "commit",
-        "receive",
-        "tracked bounced",
-    ]
+    # That nobody can carry a report of the bounce may be told before the end, or not.
+    told = [name for name in names(collector, HTTP) if name != "report no_carrier"]
+    assert told == ["attempt", "commit", "receive", "tracked bounced"]
     assert names(collector, UNKEPT) == []
     spans = {span.span_id: span for span in collector.spans}
     assert len(spans) == len(collector.spans)

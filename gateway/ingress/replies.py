@@ -262,7 +262,9 @@ def offers(
     """The lines of EHLO that not every client gets, and the limits of RFC 9422."""
     lines = ["STARTTLS"] if starttls else []
     if mechanisms:
-        lines.append(f"AUTH {' '.join(mechanisms)}")
+        words = " ".join(mechanisms)
+        # The second is how drafts before RFC 2554 had it; clients of their time read no other.
+        lines += [f"AUTH {words}", f"AUTH={words}"]
     mailmax = f" MAILMAX={max_letters}" if max_letters else ""
     return (*lines, f"LIMITS RCPTMAX={max_recipients}{mailmax}")
 

@@ -104,7 +104,7 @@ async def _postfix(ways: Ways, to: Addresses) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _exim(ways: Ways, to: Addresses) -> AsyncIterator[None]:
-    """A letter for each way, delivered in the foreground; per address a router."""
+    """A letter for each way, delivered in the foreground, pipelined and by BDAT; a router each."""
     with _folder() as folder:
         config = folder / "exim.conf"
         # Debian's program insists on a user of its own; here that is another name for nobody.
@@ -125,6 +125,13 @@ async def _exim(ways: Ways, to: Addresses) -> AsyncIterator[None]:
                 *(str(EXIM), "-C", str(config), "-i", "-odf", "-f", REVERSE_PATH, address),
                 stdin=letter(address),
                 more=names,
+            )
+        log = (folder / "log-main").read_text(encoding="utf-8", errors="replace")
+        for address in to.values():
+            done = next((line for line in log.splitlines() if f" => {address} " in line), "")
+            # L: commands were pipelined; K: the content went by BDAT.
+            assert {"L", "K"} <= set(done.split()), (
+                f"neither pipelined nor in chunks: {done or log}"
             )
         yield
 
@@ -148,6 +155,7 @@ def _exim_config(folder: Path, ways: Ways, to: Addresses) -> str:
     return (
         f"exim_path = {EXIM}\nspool_directory = {folder}/spool\nlog_file_path = {folder}/log-%s\n"
         "primary_hostname = exim.example.com\nkeep_environment = *\n"
+        "log_selector = +pipelining\n"
         "trusted_users = root\nnever_users =\n"
         f"begin routers\n{''.join(routers)}begin transports\n{''.join(transports)}"
         f"begin authenticators\nplain:\n  driver = plaintext\n  public_name = PLAIN\n"

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.measure import Peak, pss_octets, settled, watched
+from bench.measure import Peak, cpu_seconds, pss_octets, settled, watched
 from providers.sandbox.server import Sandbox
 from tests.container.podman import BASE, Podman, why_not
 from tests.container.running import HARDENED, start
@@ -82,7 +82,7 @@ async def _lives(podman: Podman, folder: Path) -> list[tuple[str, str]]:
     """Start it several times, and load the last one."""
     sandbox = Sandbox(rate=None)
     await sandbox.start()
-    greeted, from_process = [], []
+    greeted, from_process, worked = [], [], []
     try:
         podman("volume", "create", _NAME)
         for number in range(_STARTS):
@@ -94,12 +94,14 @@ async def _lives(podman: Podman, folder: Path) -> list[tuple[str, str]]:
             pid = _pid(podman)
             greeted.append(now - begun)
             from_process.append(now - _started_at(pid))
+            worked.append(cpu_seconds(pid))
             if number < _STARTS - 1:
                 await asyncio.to_thread(podman, "rm", "-f", "-t", "30", _NAME)
         nothing = [_seconds_to_nothing(podman) for _ in range(_STARTS)]
         return [
             ("from `podman run` to the 220", f"{statistics.median(greeted):.2f} s"),
             ("from the process to the 220", f"{statistics.median(from_process):.2f} s"),
+            ("processor time of that", f"{statistics.median(worked):.2f} s"),
             ("`podman run` of a program that does nothing", f"{statistics.median(nothing):.2f} s"),
             *(await _memory(pid, port, sandbox)),
         ]
@@ -112,7 +114,10 @@ async def _lives(podman: Podman, folder: Path) -> list[tuple[str, str]]:
 async def _memory(pid: int, port: int, sandbox: Sandbox) -> list[tuple[str, str]]:
     """Proportional set size of all processes: idle, at its peak under each load, idle again."""
     await settled(pid, within_s=10)
-    rows = [("memory, idle", _mib(pss_octets(pid)))]
+    rows = [
+        ("memory, idle", _mib(pss_octets(pid))),
+        ("of these not parts of files", _mib(_anonymous_octets(pid))),
+    ]
     for count, octets in _LOADS:
         sandbox.letterbox.letters.clear()
         peak = Peak()
@@ -128,6 +133,13 @@ async def _memory(pid: int, port: int, sandbox: Sandbox) -> list[tuple[str, str]
         rows.append((what, _mib(peak.octets)))
     await settled(pid, within_s=10)
     return [*rows, ("memory, idle again", _mib(pss_octets(pid)))]
+
+
+def _anonymous_octets(pid: int) -> int:
+    """What a process has in memory that the kernel could not read again from a file."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    (found,) = (line.split()[1] for line in lines if line.startswith("Pss_Anon:"))
+    return int(found) << 10
 
 
 async def _greeting(port: int) -> float:

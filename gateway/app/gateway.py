@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 from starlette.routing import BaseRoute
 
+from gateway.app.applications import Applications
 from gateway.app.front_door import (
     front_door_gaps,
     front_door_rules,
@@ -32,7 +33,6 @@ from gateway.app.parts import (
     report_rules,
     suppression_rules,
     timeouts,
-    webhook_endpoints,
 )
 from gateway.app.route_gaps import route_gaps
 from gateway.app.sessions import SessionCounts
@@ -68,7 +68,7 @@ from providers.contract.provider import Provider
 
 if TYPE_CHECKING:
     from gateway.observe.tracing.tracer import Tracer
-    from gateway.web.api import Api
+    from gateway.web.api import Api, Guard
 
 log = structlog.get_logger("gateway")
 
@@ -100,7 +100,7 @@ class Gateway:
         )
         self.metrics.add_routes(route.name for route in settings.effective_routes())
         self._providers: dict[str, Provider] = {}
-        self._api: Api | None = None
+        self._api: tuple[Api, Guard] | None = None
         self.smtp_ports: dict[str, int] = {}
         self.http_port = 0
 
@@ -169,11 +169,14 @@ class Gateway:
         self._background.append(asyncio.create_task(self._forget_marks(spool), name="marks"))
         self._follow_suppressions(spool)
         stack.push_async_callback(self._stop_background)
+        self._applications = Applications(spool, self._clock, self.metrics)
+        self._applications.start(settings)
+        stack.push_async_callback(self._applications.stop)
         tracking.start()
         stack.push_async_callback(tracking.stop)
         intake = self._build_intake(spool, dispatcher)
         if self._api is not None:
-            self._api.intake = intake
+            self._api[0].intake = intake
         self._front_door = front_door = self._build_front_door(intake, security)
         self._tell_of(security)
         await front_door.start()
@@ -184,19 +187,6 @@ class Gateway:
         self.smtp_ports = dict(front_door.ports)
         self._collect_maildrop(intake)
 
-    def _callers(self, spool: SqlSpool) -> list[tuple[Coroutine[None, None, None], str]]:
-        """What calls applications' webhooks, where there are any."""
-        endpoints = webhook_endpoints(self._settings)
-        if not endpoints:
-            return []
-        from gateway.delivery.webhooks import WebhookSender  # noqa: PLC0415 (brings httpx: 4 MiB)
-
-        self.metrics.add_webhooks(endpoints)
-        sender = WebhookSender(
-            spool.webhooks, endpoints, self._clock, random.random, self.metrics.webhook_answered
-        )
-        return [(sender.run(), "webhooks")]
-
     def _api_routes(self, spool: SqlSpool) -> Sequence[BaseRoute]:
         """The HTTP API, where somebody may use it; it takes letters once there is an intake."""
         settings, clock = self._settings, self._clock
@@ -204,7 +194,7 @@ class Gateway:
             return ()
         from gateway.web.api import Api, Guard, api_routes  # noqa: PLC0415 (pydantic's models)
 
-        self._api = Api(
+        api = Api(
             spool=spool,
             clock=clock,
             limits=Limits(limit_rules(settings), clock.monotonic),
@@ -212,7 +202,9 @@ class Gateway:
             max_recipients=settings.smtp.max_recipients,
             accounts=accounts_in_step(settings),
         )
-        return api_routes(self._api, Guard(settings.http.token, clock.monotonic))
+        guard = Guard(settings.http.token, clock.monotonic)
+        self._api = api, guard
+        return api_routes(api, guard)
 
     def _follow_suppressions(self, spool: SqlSpool) -> None:
         """See changes of the suppression list, have accounts told, act on what providers tell."""
@@ -231,7 +223,6 @@ class Gateway:
             (self._suppressions.run(), "suppressions"),
             (sync.run(), "subscriptions"),
             (aftermath.run(), "aftermath"),
-            *self._callers(spool),
         ):
             self._background.append(asyncio.create_task(coroutine, name=name))
 
@@ -242,6 +233,8 @@ class Gateway:
     async def reload(self, settings: Settings) -> None:
         """
         Go on with other providers, routes, retries, bounces, users and certificates.
+
+        So it does with tracking, suppression, webhooks of applications and the API's token.
 
         Letters on their way and sessions stay as they are.
 
@@ -272,9 +265,14 @@ class Gateway:
         )
         if self._tracking is not None:
             await self._tracking.reconfigure(settings, self._providers)
+        self._applications.reconfigure(settings)
+        if self._api is not None:
+            api, guard = self._api
+            api.accounts = accounts_in_step(settings)
+            guard.reconfigure(settings.http.token)
         await self._front_door.secure(security)
         self._tell_of(security)
-        restart = _in_need_of_restart(before, settings)
+        restart = _in_need_of_restart(before, settings, has_api=self._api is not None)
         log.info("reloaded", providers=list(self._providers), kept=list(kept))
         if restart:
             log.warning("needs_restart", settings=restart)
@@ -403,10 +401,20 @@ class Gateway:
         await asyncio.gather(*self._background, return_exceptions=True)
 
 
-def _in_need_of_restart(before: Settings, after: Settings) -> list[str]:
-    """The sections whose changes a reload leaves out."""
-    reloaded = {name: getattr(after.smtp, name) for name in _RELOADED_OF_SMTP}
-    old = before.model_copy(update={"smtp": before.smtp.model_copy(update=reloaded)})
+def _in_need_of_restart(before: Settings, after: Settings, *, has_api: bool) -> list[str]:
+    """The sections whose changes a reload leaves out; an API that is not there needs a start."""
+    reloaded = {
+        "smtp": _RELOADED_OF_SMTP,
+        "http": ("public_url", "token") if has_api else ("public_url",),
+    }
+    old = before.model_copy(
+        update={
+            section: getattr(before, section).model_copy(
+                update={name: getattr(getattr(after, section), name) for name in names}
+            )
+            for section, names in reloaded.items()
+        }
+    )
     sections = (
         "hostname",
         "smtp",
@@ -416,7 +424,6 @@ def _in_need_of_restart(before: Settings, after: Settings) -> list[str]:
         "duplicates",
         "maildrop",
         "log",
-        "webhooks",
         "tracing",
     )
     return [name for name in sections if getattr(after, name) != getattr(old, name)]

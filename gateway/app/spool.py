@@ -21,6 +21,11 @@ def spool_folder(settings: Settings) -> Path | None:
     return Path(url.path).absolute().parent if url.engine == "sqlite" else None
 
 
+def webhook_events(settings: Settings) -> dict[str, frozenset[str]]:
+    """The events that each webhook of an application is told of, by its name."""
+    return {name: frozenset(given.events) for name, given in settings.webhooks.items()}
+
+
 async def open_spool(
     settings: Settings,
     *,
@@ -42,7 +47,7 @@ async def open_spool(
         lease=settings.spool.lease,
         duplicates_window=settings.duplicates.window,
         exclusive=exclusive,
-        outbox={name: frozenset(given.events) for name, given in settings.webhooks.items()},
+        outbox=webhook_events(settings),
         on_commit=on_commit,
         on_health=on_health,
     )

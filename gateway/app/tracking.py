@@ -95,7 +95,7 @@ class Tracking:
         """Go on with other accounts and intervals."""
         await self.stop()
         self._accounts = accounts_from(settings, providers)
-        self.desk.reconfigure(self._accounts)
+        self.desk.reconfigure(self._accounts, look_up_after=settings.tracking.look_up_after)
         self._pollers = self._pollers_for(settings)
         self.start()
 

@@ -55,6 +55,10 @@ class WebhookSender:
         self._chance = chance
         self._answered = answered
 
+    def reconfigure(self, endpoints: Mapping[str, Endpoint]) -> None:
+        """Call these from now on; what is under way goes where it was meant for."""
+        self._endpoints = dict(endpoints)
+
     async def run(self) -> None:
         """Call until cancelled; what was under way then is called again after the next start."""
         limits = httpx.Limits(max_connections=_AT_ONCE)
@@ -71,18 +75,21 @@ class WebhookSender:
                     await self._clock.sleep(_LOOK_EVERY_S)
 
     async def _round(self, client: httpx.AsyncClient) -> int:
-        now = self._clock.now()
-        calls = await self._store.due(self._endpoints.keys(), now, now + _OURS_FOR, _AT_ONCE)
+        now, endpoints = self._clock.now(), self._endpoints
+        if not endpoints:
+            return 0
+        calls = await self._store.due(endpoints.keys(), now, now + _OURS_FOR, _AT_ONCE)
         results = await asyncio.gather(
-            *(self._make(client, call) for call in calls), return_exceptions=True
+            *(self._make(client, call, endpoints[call.endpoint]) for call in calls),
+            return_exceptions=True,
         )
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         return len(calls)
 
-    async def _make(self, client: httpx.AsyncClient, call: WebhookCall) -> None:
-        code, said = await self._post(client, call)
+    async def _make(self, client: httpx.AsyncClient, call: WebhookCall, endpoint: Endpoint) -> None:
+        code, said = await self._post(client, call, endpoint)
         taken = 200 <= code < 300
         attempts = call.attempts + 1
         given_up = not taken and (attempts >= MOST_ATTEMPTS or code == _GONE)
@@ -97,9 +104,10 @@ class WebhookSender:
             write("webhook_given_up" if given_up else "webhook_put_off", **about, said=said)
         self._answered(call.endpoint, "taken" if taken else "given_up" if given_up else "refused")
 
-    async def _post(self, client: httpx.AsyncClient, call: WebhookCall) -> tuple[int, str]:
+    async def _post(
+        self, client: httpx.AsyncClient, call: WebhookCall, endpoint: Endpoint
+    ) -> tuple[int, str]:
         """The code of the answer, 0 without one, and a line for people."""
-        endpoint = self._endpoints[call.endpoint]
         data = {"queue_id": call.queue_id, **dict(call.data)}
         body = build_body(call.event, call.at, data)
         headers = build_headers(endpoint.key, f"msg_{call.number}", self._clock.now(), body)

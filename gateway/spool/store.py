@@ -215,6 +215,10 @@ class SqlSpool:
         spool._batcher.start()
         return spool
 
+    def announce_to(self, outbox: Outbox) -> None:
+        """Note calls for these webhooks of applications from the next record on."""
+        self._writer.announce_to(outbox)
+
     def trouble(self) -> SpoolError | None:
         """Why the last write failed, until one or a probe succeeds."""
         return self._batcher.trouble()

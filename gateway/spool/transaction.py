@@ -175,6 +175,10 @@ class Writer:
         self._free_files = free_files
         self._open: tuple[Connection, DBAPICursor] | None = None
 
+    def announce_to(self, outbox: Outbox) -> None:
+        """Who is called for what from the next transaction on; from any thread."""
+        self._outbox = outbox
+
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
         """

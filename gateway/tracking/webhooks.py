@@ -48,9 +48,10 @@ class WebhookDesk:
         self._emit = emit
         self._look_up_after = look_up_after
 
-    def reconfigure(self, accounts: Accounts) -> None:
+    def reconfigure(self, accounts: Accounts, *, look_up_after: timedelta) -> None:
         """Go on with other accounts; calls under way end as they began."""
         self._accounts = accounts
+        self._look_up_after = look_up_after
 
     def admits(self, name: str, secret: str) -> bool:
         """Whether this is an account's webhook; asked before a body is read."""

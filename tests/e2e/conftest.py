@@ -10,6 +10,7 @@ import pytest
 
 from providers.sandbox.server import Sandbox
 from tests.e2e.gateway_process import GatewayProcess
+from tests.support.application import Application, serve_application
 
 MakeGateway = Callable[..., GatewayProcess]
 
@@ -46,3 +47,10 @@ async def make_gateway(tmp_path: Path) -> AsyncIterator[MakeGateway]:
     for gateway in made:
         if gateway.started:
             await gateway.kill()
+
+
+@pytest.fixture
+async def application() -> AsyncIterator[Application]:
+    """Somebody who is called."""
+    async with serve_application() as app:
+        yield app

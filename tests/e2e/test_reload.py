@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 
+import httpx
 import yaml
 
 from providers.sandbox.server import Sandbox
 from tests.e2e.clients import by_smtplib
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import GatewayProcess, LogLine, rest_v1, smarthost
+from tests.support.application import Application
 
 LETTER = b"From: a@example.com\r\nTo: a@example.org\r\nSubject: x\r\n\r\nbody\r\n"
 
@@ -72,3 +75,75 @@ async def test_wrong_configuration_changes_nothing(
     assert line["kept"] == ["main"]
     line = await gateway.wait_for(event("needs_restart"))
     assert line["settings"] == ["smtp"]
+
+
+WEBHOOK_KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
+PATH_SECRETS = ("not-to-be-guessed-0123456789", "another-secret-0123456789")
+TOKENS = ("dummy-token-for-tests-only", "another-dummy-token")
+
+
+async def test_those_who_are_told_and_may_ask_change_under_way(
+    sandbox: Sandbox, make_gateway: MakeGateway, application: Application
+) -> None:
+    """Webhooks, their secret, suppression and the token: the new ones count, the old no more."""
+    gateway = make_gateway(
+        {"main": smarthost(sandbox), "rest": rest_v1(sandbox, webhook_secret=PATH_SECRETS[0])},
+        routes=[{"name": "default", "providers": ["main"]}],
+        http={"host": "127.0.0.1", "port": 0, "token": TOKENS[0]},
+        suppression={"bounced": False},
+    )
+    await gateway.start()
+    base = f"http://127.0.0.1:{gateway.http_port}"
+
+    async def send(to: str) -> None:
+        await by_smtplib(gateway.smtp_port, "a@example.com", [to], LETTER)
+
+    async def codes(http: httpx.AsyncClient, number: int) -> list[int]:
+        """What the first and the second secret and token are answered."""
+        bounce = {
+            "message_id": sandbox.letterbox.letters[number].provider_message_id,
+            "event": "hard_bounced",
+            "timestamp": 1700000000,
+        }
+        answers = [
+            await http.post(f"{base}/webhooks/rest/{secret}", json=bounce)
+            for secret in PATH_SECRETS
+        ] + [
+            await http.get(f"{base}/api/events", headers={"Authorization": f"Bearer {token}"})
+            for token in TOKENS
+        ]
+        return [answer.status_code for answer in answers]
+
+    async with httpx.AsyncClient(trust_env=False) as http:
+        await send("first@example.org")
+        await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1, timeout_s=60)
+        assert await codes(http, 0) == [200, 404, 200, 401]
+        await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 2, timeout_s=60)  # told
+
+        gateway.config["providers"]["rest"]["webhook_secret"] = PATH_SECRETS[1]
+        gateway.config["http"] |= {"token": TOKENS[1], "port": gateway.http_port}
+        gateway.config["suppression"] = {"bounced": True}
+        hook = {"url": f"http://127.0.0.1:{application.port}/hook", "secret": WEBHOOK_KEY}
+        gateway.config["webhooks"] = {"shop": hook | {"events": ["bounced"]}}
+        await hang_up(gateway)
+        await gateway.wait_for(event("reloaded"))
+        assert (await gateway.wait_for(event("needs_restart")))["settings"] == ["http"]  # the port
+        await send("second@example.org")
+        await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 3, timeout_s=60)
+        assert await codes(http, 2) == [404, 200, 401, 200]
+        (told,) = await application.called(1)
+        assert (told["type"], told["data"]["recipient"]) == (
+            "letter.bounced",
+            "second@example.org",
+        )
+        asked = {"Authorization": f"Bearer {TOKENS[1]}"}
+        listed = await http.get(f"{base}/api/suppressions", headers=asked)
+        assert [one["address"] for one in listed.json()["suppressions"]] == ["second@example.org"]
+
+        del gateway.config["webhooks"], gateway.config["http"]["token"]
+        begun = len(gateway.log)
+        await hang_up(gateway)
+        await gateway.wait_for(event("reloaded"), since=begun)
+        assert (await codes(http, 2))[2:] == [401, 401]
+    warned = [line for line in gateway.log[begun:] if line["event"] == "needs_restart"]
+    assert warned == []

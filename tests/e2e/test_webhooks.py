@@ -8,65 +8,15 @@ import hashlib
 import hmac
 import json
 import smtplib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any
-
-import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import GatewayProcess, LogLine, smarthost
+from tests.support.application import Application
 
 KEY = b"k" * 32
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
-
-
-@dataclass
-class Application:
-    """A webhook that answers by a script, and with 204 after it."""
-
-    answers: list[int] = field(default_factory=list)
-    calls: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    port: int = 0
-
-    async def hook(self, request: Request) -> Response:
-        self.calls.append((dict(request.headers), await request.body()))
-        self.changed.set()
-        code = self.answers.pop(0) if self.answers else 204
-        return RedirectResponse("/elsewhere", 307) if code == 307 else Response(status_code=code)
-
-    async def called(self, times: int) -> list[dict[str, Any]]:
-        async with asyncio.timeout(60):
-            while len(self.calls) < times:
-                self.changed.clear()
-                await self.changed.wait()
-        return [json.loads(body) for _, body in self.calls]
-
-
-@pytest.fixture
-async def application() -> AsyncIterator[Application]:
-    app = Application()
-    routes = [Route("/{anything}", app.hook, methods=["POST"])]
-    server = uvicorn.Server(
-        uvicorn.Config(Starlette(routes=routes), port=0, lifespan="off", log_config=None)
-    )
-    server.capture_signals = lambda: __import__("contextlib").nullcontext()  # type: ignore[method-assign]
-    task = asyncio.create_task(server.serve())
-    async with asyncio.timeout(20):
-        while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
-            await asyncio.sleep(0.01)
-    app.port = server.servers[0].sockets[0].getsockname()[1]
-    yield app
-    server.should_exit = True
-    await task
 
 
 def a_gateway(

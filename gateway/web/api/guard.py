@@ -30,14 +30,18 @@ class Guard:
     Looks at each request before anything is done.
 
     Args:
-        token: Who has it may do all; its text is never shown.
+        token: Who has it may do all; its text is never shown. Without one nobody may.
         monotonic: Seconds, for the limit of failures.
     """
 
-    def __init__(self, token: SecretStr, monotonic: Callable[[], float]) -> None:
-        self._token = token.get_secret_value().encode()
+    def __init__(self, token: SecretStr | None, monotonic: Callable[[], float]) -> None:
+        self.reconfigure(token)
         self._monotonic = monotonic
         self._failures = Allowance(FAILURES, Rate(FAILURES.count * 100, FAILURES.period))
+
+    def reconfigure(self, token: SecretStr | None) -> None:
+        """From now on ask for this one."""
+        self._token = None if token is None else token.get_secret_value().encode()
 
     def check(self, request: Request) -> None:
         """
@@ -52,7 +56,8 @@ class Guard:
             raise Problem(429, "too many wrong tokens", headers={"Retry-After": "60"})
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         said = given.strip().encode("latin-1", "replace")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(said, self._token):
+        token = self._token
+        if token is None or scheme.lower() != "bearer" or not hmac.compare_digest(said, token):
             self._failures.take(address, now)
             raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
 

@@ -4,15 +4,17 @@ Forgetting a person: an address taken out of the records, what waits for it remo
 A work (`batcher.Work`) on a bounded number of letters; `store` finds them on a reader and repeats.
 Counts stay, so that the ledger balances, and so do states, moments and status codes. What is being
 sent needs its address still and is left; so is the reverse-path of a letter that has recipients to
-be settled. Sits on `transaction`, `rows` and `reading`.
+be settled, and who logged in to send it. Sits on `transaction`, `rows` and `reading`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Table, and_, or_, select, update
 
@@ -26,8 +28,8 @@ from gateway.spool.transaction import Transaction
 ERASED = "erased@erased.invalid"
 """What stands in place of an address that was erased; no such domain can exist (RFC 6761 6.4)."""
 
-_TOLD = {
-    message: ("client", "message_id", "envid"),
+TOLD = {
+    message: ("client", "message_id", "envid", "instructions"),
     recipient: ("orcpt", "diagnostic", "provider_message_id"),
     attempt: ("diagnostic", "provider_message_id"),
     note: ("text",),
@@ -38,7 +40,7 @@ _TOLD = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The argument of `erase`: an address as it may be written, and letters that have it."""
+    """The argument of `erase`: an address as `forms_of` has it, and letters that have it."""
 
     forms: frozenset[str]
     numbers: Sequence[int]
@@ -50,8 +52,23 @@ def forms_of(address: str) -> frozenset[str]:
     return frozenset(written_forms(address))
 
 
+def spellings_of(forms: Iterable[str]) -> frozenset[str]:
+    """
+    How these forms may stand in the midst of other texts, in lower case.
+
+    As they are, in a URL, in JSON, and in a parameter of SMTP (xtext, RFC 3461 4).
+    """
+    written = (_plain, _in_url, _in_json, _in_xtext)
+    return frozenset(write(form).lower() for form in forms for write in written)
+
+
 def erasable_after(connection: Connection, forms: frozenset[str], after: int) -> Sequence[int]:
-    """The next letters, past `after`, to or from the address."""
+    """The next letters, past `after`, that name the address as sender, recipient or user."""
+    original = {f"{kind};{_in_xtext(form)}".lower() for form in forms for kind in _ADDRESS_TYPES}
+    # Of a letter to a list, only what is told later names the readers.
+    told_of = select(tracking_event.c.message_id).where(
+        folded(tracking_event.c.recipient).in_(forms)
+    )
     query = (
         select(message.c.id)
         .distinct()
@@ -60,7 +77,10 @@ def erasable_after(connection: Connection, forms: frozenset[str], after: int) ->
             message.c.id > after,
             or_(
                 folded(recipient.c.forward_path).in_(forms),
+                folded(recipient.c.orcpt).in_(original),
                 folded(message.c.reverse_path).in_(forms),
+                folded(message.c.user).in_(forms),
+                message.c.id.in_(told_of),
             ),
         )
         .order_by(message.c.id)
@@ -89,16 +109,17 @@ def _erase(tx: Transaction, step: Step, number: int) -> Erasure:
     _set(tx, recipient, number, free, forward_path=ERASED)
     states.update(dict.fromkeys(removed, State.REMOVED.value))
     left = len(theirs) - len(free)
-    sender = tx.connection.execute(
-        select(message.c.reverse_path).where(message.c.id == number)
-    ).scalar()
-    if sender is not None and _is(sender, step.forms):
+    columns = (message.c.reverse_path, message.c.user)
+    letter = tx.connection.execute(select(*columns).where(message.c.id == number)).one()
+    from_whom = [
+        column for column in columns if _is(getattr(letter, column.name) or "", step.forms)
+    ]
+    if from_whom:
         if all(state in _SETTLED_WORDS for state in states.values()):
-            tx.connection.execute(
-                update(message).where(message.c.id == number).values(reverse_path=ERASED)
-            )
+            erased = dict.fromkeys(from_whom, ERASED)
+            tx.connection.execute(update(message).where(message.c.id == number).values(erased))
         else:
-            left += 1
+            left += len(from_whom)
     if not left:
         _clean_texts(tx, number, step.forms)
     return Erasure(letters=1, removed=len(removed), left=left)
@@ -135,9 +156,9 @@ def _set(tx: Transaction, table: Table, number: int, keys: Sequence[int], **valu
 
 
 def _clean_texts(tx: Transaction, number: int, forms: Iterable[str]) -> None:
-    longest_first = sorted(forms, key=len, reverse=True)
+    longest_first = sorted(spellings_of(forms), key=len, reverse=True)
     address = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
-    for table, names in _TOLD.items():
+    for table, names in TOLD.items():
         of_letter = (table.c.id if table is message else table.c.message_id) == number
         for row in tx.connection.execute(select(table).where(of_letter)).all():
             changed = _cleaned(row, names, address)
@@ -152,8 +173,26 @@ def _cleaned(row: AnyRow, names: Iterable[str], address: re.Pattern[str]) -> dic
     return {name: text for name, text in cleaned.items() if text != texts[name]}
 
 
+def _plain(form: str) -> str:
+    return form
+
+
+def _in_url(form: str) -> str:
+    return quote(form, safe="")
+
+
+def _in_json(form: str) -> str:
+    return json.dumps(form)[1:-1]
+
+
+def _in_xtext(form: str) -> str:
+    return _NOT_XCHAR.sub(lambda found: f"+{ord(found[0]):02X}", form)
+
+
 def _is(text: str, forms: frozenset[str]) -> bool:
     return text.lower() in forms or ascii_lower(text) in forms
 
 
+_ADDRESS_TYPES = ("rfc822", "utf-8")
+_NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")
 _SETTLED_WORDS = frozenset(state.value for state in SETTLED)

@@ -34,6 +34,11 @@ from gateway.spool.schema import HAS_PROVIDER_ID, inquiry, recipient, stray_even
 from gateway.spool.tracking import Tidings, known_events, track
 from gateway.spool.transaction import Transaction
 
+NAMING = {
+    stray_event: ("recipient", "provider_message_id", "mta_response", "click_url", "raw"),
+    inquiry: ("provider_message_id",),
+}
+"""Texts that may name an address though no letter of ours is known to be the event's, by table."""
 MOST_STRAYS = 100_000
 """Events kept of ids that no letter has; beyond them the oldest are forgotten."""
 
@@ -163,7 +168,11 @@ def forget(tx: Transaction, moments: Sequence[int]) -> Sequence[int]:
 
 
 def forget_recipient(tx: Transaction, many: Sequence[frozenset[str]]) -> Sequence[int]:
-    """Forget strays that name an address, given as it may be written, in lower case; how many."""
+    """
+    Forget strays and inquiries that name an address; how many.
+
+    It is given in all the ways in which it may be written, in lower case.
+    """
     return [_forget_recipient(tx, forms) for forms in many]
 
 
@@ -280,12 +289,9 @@ def _forget(tx: Transaction, moment: int) -> int:
 
 
 def _forget_recipient(tx: Transaction, forms: frozenset[str]) -> int:
-    names_it = [
-        or_(
-            func.lower(stray_event.c.recipient) == form,
-            stray_event.c.raw.icontains(form, autoescape=True),
-            stray_event.c.mta_response.icontains(form, autoescape=True),
-        )
-        for form in sorted(forms)
-    ]
-    return tx.connection.execute(delete(stray_event).where(or_(*names_it))).rowcount
+    forgotten = 0
+    for table, names in NAMING.items():
+        columns = [table.c[name] for name in names]
+        naming = (c.icontains(form, autoescape=True) for c in columns for form in sorted(forms))
+        forgotten += tx.connection.execute(delete(table).where(or_(*naming))).rowcount
+    return forgotten

@@ -381,7 +381,7 @@ class SqlSpool:
     async def erase(self, address: str, now: datetime) -> Erasure:
         """Take an address out of all records."""
         forms, done, after = erasing.forms_of(address), Erasure(), -1
-        await self._batcher.submit(forget_recipient, forms)
+        await self._batcher.submit(forget_recipient, erasing.spellings_of(forms))
         while True:
             numbers = await self._read(partial(erasing.erasable_after, forms=forms, after=after))
             if not numbers:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
+from gateway.domain.instructions import Instructions
 from gateway.domain.lifecycle import State
+from gateway.domain.tracking import Source, Told
 from gateway.spool.erasing import ERASED
+from gateway.spool.inquiries import Inquiry
 from gateway.spool.protocol import Erasure, Filter
 from gateway.spool.store import SqlSpool
+from providers.contract.address import parse_address
+from providers.contract.envelope import Envelope, Recipient
+from providers.contract.options import SendOptions
 from providers.contract.outcome import accepted
+from providers.contract.tracking import EventType, TrackingEvent
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import ON_SQLITE
 from tests.support.builders import an_envelope
@@ -39,6 +47,68 @@ async def test_an_address_goes_from_every_record(
     assert (after.accepted, after.settled) == (before.accepted, before.settled)
     assert await spool.find("bob@example.org", 10) == ()
     assert await spool.erase("bob@example.org", clock.now()) == Erasure()
+
+
+async def test_an_address_goes_where_it_is_written_otherwise(
+    spool: SqlSpool, clock: ManualClock, admit: Admit
+) -> None:
+    """ORCPT in xtext, a template's params, a link that was clicked, an id that is asked about."""
+    person = "bob+x@example.org"
+    ordered = Recipient(0, parse_address("shop@example.org"), "rfc822;Bob+2Bx@example.org")
+    options = SendOptions(template="7", params={"mail": person})
+    letter = await admit(
+        envelope=Envelope(
+            parse_address("a@example.com"), (ordered,), envid="for-bob+2Bx@example.org"
+        ),
+        instructions=Instructions(options=options),
+        leased=True,
+    )
+    await spool.start([a_start(letter.queue_id, clock.now())])
+    outcome = accepted(f"7/{person}")
+    await spool.record([a_change(letter.queue_id, clock.now(), outcome=outcome)])
+    carriers = frozenset({"main"})
+    link = "https://example.com/?to=Bob%2Bx%40example.org"
+    clicked = TrackingEvent(EventType.CLICKED, f"7/{person}", clock.now(), click_url=link)
+    stray = TrackingEvent(EventType.CLICKED, "8", clock.now(), click_url=link)
+    told = [Told(event, Source.WEBHOOK) for event in (clicked, stray)]
+    await spool.tracking.track("main", carriers, told, at=clock.now(), look_up_at=clock.now())
+    later = clock.now() + timedelta(hours=1)
+    asking = [Inquiry("main", f"7/{person}", since=clock.now(), due_at=later)]
+    await spool.tracking.ask(asking)
+    assert await spool.erase(person, clock.now()) == Erasure(1)
+    kept = await spool.letter_of(letter.queue_id, 0)
+    assert kept is not None
+    assert kept.instructions.options.params == {"mail": ERASED}
+    (event,) = await spool.tracking.after(0, 10)
+    seen = repr((kept, event, await spool.story(letter.queue_id))).lower()
+    assert "bob" not in seen
+    assert await spool.erase(person, clock.now()) == Erasure()
+
+
+async def test_a_reader_of_a_list_and_a_user_are_found_too(
+    spool: SqlSpool, clock: ManualClock, admit: Admit
+) -> None:
+    """Whom only an event names, and who logged in with the address; for others nothing changes."""
+    to_list = await admit("readers@example.org", leased=True)
+    await spool.start([a_start(to_list.queue_id, clock.now())])
+    await spool.record([a_change(to_list.queue_id, clock.now(), outcome=accepted("7"))])
+    opened = TrackingEvent(EventType.OPENED, "7", clock.now(), "Eve@example.org")
+    await spool.tracking.track(
+        "main",
+        frozenset({"main"}),
+        [Told(opened, Source.WEBHOOK)],
+        at=clock.now(),
+        look_up_at=None,
+    )
+    waiting = await admit("bob@example.org", user="eve@example.org")
+    assert await spool.erase("eve@example.org", clock.now()) == Erasure(2, left=1)
+    (event,) = await spool.tracking.after(0, 10)
+    assert (event.event.recipient, event.forward_path) == (ERASED, "readers@example.org")
+    await spool.remove(Filter(queue_id=waiting.queue_id), clock.now())
+    assert await spool.erase("eve@example.org", clock.now()) == Erasure(1)
+    kept = await spool.letter_of(waiting.queue_id, 0)
+    assert kept is not None
+    assert kept.user == ERASED
 
 
 async def test_what_waits_for_the_address_is_removed(

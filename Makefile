@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help run test check format docs lock bench soak drill flood image weigh bare fuzz clean
+.PHONY: help run test check format docs lock bench soak drill plots flood image weigh bare fuzz clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -22,6 +22,10 @@ $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
 
 $(VENV)/fuzz.stamp: requirements-fuzz.lock $(VENV)/dev.stamp
 	$(PIP) install --require-hashes --no-deps -r requirements-fuzz.lock
+	@touch $@
+
+$(VENV)/plots.stamp: requirements-plots.lock $(VENV)/dev.stamp
+	$(PIP) install --require-hashes --no-deps -r requirements-plots.lock
 	@touch $@
 
 run: $(VENV)/run.stamp ## the gateway on an embedded spool, with the sandbox as all three providers
@@ -70,13 +74,20 @@ flood: $(VENV)/dev.stamp ## the front door beside IDLE=10000 idle connections, a
 
 drill: $(VENV)/dev.stamp ## providers limited, down, hung and flapping under load, as a table
 	@tests/system-packages
-	@$(BIN)/python -m tests.drills
+	@$(BIN)/python -m tests.drills --record var/drills.json
+
+plots: $(VENV)/plots.stamp var/drills.json ## pictures and table of docs/drills.md, from the last drill
+	@$(BIN)/python -m tests.drills.page var/drills.json docs/drills.md
+
+var/drills.json:
+	@$(MAKE) --no-print-directory drill
 
 # The lock files carry hashes and no address of any package index.
 lock: $(VENV)/dev.stamp ## pin the dependencies anew
 	$(BIN)/uv pip compile -q pyproject.toml --group build --universal --generate-hashes --no-header -U -o requirements.lock
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-header -U -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile -q --group fuzz --universal --generate-hashes --no-header -U -o requirements-fuzz.lock
+	$(BIN)/uv pip compile -q --group plots --universal --generate-hashes --no-header -U -c requirements-dev.lock -o requirements-plots.lock
 
 image: ## the container image, by docker, podman or buildah, whichever is here
 	@tool=$$(command -v docker || command -v podman || command -v buildah) || \

@@ -53,8 +53,7 @@ async def run_until_stopped(
     gateway = Gateway(settings)
     await gateway.start()
     # What the start has made stays: collections need not look through it again and again, which
-    # would hold up every session for 50 ms.
-    gc.collect()
+    # would hold up every session for 50 ms. Next to nothing of it is garbage.
     gc.freeze()
     log.info("started", smtp=gateway.smtp_ports, http=gateway.http_port)
     if started is not None:

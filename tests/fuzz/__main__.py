@@ -105,6 +105,7 @@ def _seeds(target: str) -> list[bytes]:
         b"\1\2\3\4" + said + b"BDAT 5\r\nabcdeBDAT 2 LAST\r\n\r\nRSET\r\n",
         b"\1\2\3\4" + said.lower() + b"data\r\na\n.\nb\r\n.\r\n",
         b"\1\2\3\4.\r\n",
+        b"\1\2\3\4EHLO a\r\nAUTH LOGIN\r\nYXBw\r\nYg==\r\nAUTH PLAIN AGFwcABi\r\n" + said,
     ]
 
 

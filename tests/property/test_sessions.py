@@ -15,7 +15,18 @@ WORDS = st.sampled_from(
         *(b".\r\n", b"\r\n.\r\n", b"\n.\n", b"\r\n.\n", b"BDAT 5\r\nab\r\nc", b"BDAT 0 LAST\r\n"),
         *(b"BDAT 5 LAST\r\nabcde", b"BDAT 9000\r\n", b"BDAT x\r\n", b"RSET\r\n", b"NOOP\r\n"),
         *(b"QUIT\r\n", b"VRFY a\r\n", b"STARTTLS\r\n", b"AUTH PLAIN AGEAYg==\r\n", b"HELP\r\n"),
-        *(b"AUTH LOGIN\r\n", b"\r\n", b"\n", b"\r", b".", b"x" * 3000, b"y" * 2500 + b"\r\n"),
+        *(b"AUTH LOGIN\r\n", b"AUTH LOGIN YXBw\r\n", b"YXBw\r\n", b"*\r\n", b"YXB\r\n"),
+        *(
+            b"AUTH PLAIN AGFwcABi\r\n",
+            b"AUTH PLAIN\r\n",
+            b"AUTH LOGIN =\r\n",
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b".",
+            b"x" * 3000,
+            b"y" * 2500 + b"\r\n",
+        ),
         LETTER,
     ]
 )

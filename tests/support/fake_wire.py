@@ -26,6 +26,9 @@ class HandTurnedLoop:
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> HandTurnedTimer:
         timer = HandTurnedTimer(callback)
+        if delay <= 0:
+            self._loop.call_soon(timer.ring)  # due already, whatever the hands say
+            return timer
         heapq.heappush(self._timers, (self._now + delay, next(self._order), timer))
         return timer
 

@@ -6,9 +6,12 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from gateway.ingress.policy import FrontDoorRules
+from gateway.ingress.limits import LimitRules, Limits
+from gateway.ingress.policy import Auth, FrontDoorRules
 from gateway.ingress.reception import Reception
+from gateway.ingress.sasl import Credentials
 from gateway.ingress.session import Session
+from gateway.ingress.users import User
 from tests.support.fake_intake import FakeIntake
 from tests.support.fake_wire import FakeTransport, HandTurnedLoop
 from tests.support.session_counts import SessionCounts
@@ -19,8 +22,21 @@ RULES = FrontDoorRules(
     max_recipients=4,
     max_memory=6000,
     max_errors=6,
+    auth=Auth.OPTIONAL,
 )
-_REPLIES = re.compile(rb"(?:(?:[2-5][0-9]{2}-[ -~]*\r\n)*[2-5][0-9]{2} [ -~]+\r\n)*\Z")
+LIMITS = LimitRules(auth_failures=3, auth_delay_s=0.0)
+# Only AUTH's first challenge may be empty.
+_REPLIES = re.compile(rb"(?:(?:[2-5][0-9]{2}-[ -~]*\r\n)*(?:334 |[2-5][0-9]{2} [ -~]+)\r\n)*\Z")
+
+
+class _AppMayIn:
+    """Checks credentials without a hash: `app` is in, whatever the password."""
+
+    async def verify(self, credentials: Credentials) -> User | None:
+        return User("app", "") if credentials.username == "app" else None
+
+    def knows(self, name: str) -> bool:
+        return name == "app"
 
 
 async def try_session(said: bytes, cuts: Sequence[int] = ()) -> list[bytes]:
@@ -36,7 +52,13 @@ async def try_session(said: bytes, cuts: Sequence[int] = ()) -> list[bytes]:
         TimeoutError: The session does not end.
     """
     intake = FakeIntake()
-    reception = Reception(RULES, intake, SessionCounts())
+    reception = Reception(
+        RULES,
+        intake,
+        SessionCounts(),
+        limits=Limits(LIMITS, lambda: 0.0),
+        credentials=_AppMayIn(),  # type: ignore[arg-type]
+    )
     session = Session(reception, "app", HandTurnedLoop())  # type: ignore[arg-type]
     wire = FakeTransport(session, ("127.0.0.1", 40000))
     session.connection_made(wire)

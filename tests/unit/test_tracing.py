@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from gateway.config.tracing import TracingSettings
 from gateway.domain.events import AttemptEnded, BatchEnded, LetterEvent, LetterReceived
 from gateway.domain.trace_context import TraceContext
+from gateway.observe.metrics import Metrics
+from gateway.observe.tracing.exporter import Fate
 from gateway.observe.tracing.otlp import Answer, Verdict, encode_span, read_answer
 from gateway.observe.tracing.spans import Span, SpanKind, spans_from
 from gateway.observe.tracing.tracer import Tracer
@@ -147,6 +149,19 @@ def test_a_span_s_text_is_one_run_of_ascii() -> None:
 def test_a_collector_s_answer(code: int, retry_after: str, body: bytes, answer: Answer) -> None:
     """As OTLP over HTTP has it: four codes are for later, all others are final."""
     assert read_answer(code, retry_after, body) == answer
+
+
+def test_every_fate_of_spans_is_a_series_at_zero() -> None:
+    """Metrics know the words without the exporter, which brings httpx."""
+    metrics = Metrics(providers={}, listeners=(), reply_reasons=())
+    shown = {
+        sample.labels["result"]: sample.value
+        for sample in metrics.trace_spans.collect()[0].samples
+        if sample.name.endswith("_total")
+    }
+    assert shown == dict.fromkeys(map(str, Fate), 0.0)
+    metrics.spans_ended(Fate.OVERFLOW, 7)
+    assert 'mailquay_trace_spans_total{result="overflow"} 7.0' in metrics.render().decode()
 
 
 def test_settings_lead_to_the_collector() -> None:

@@ -663,9 +663,9 @@ class Spool(Protocol):
         """Recipients, the oldest letter first; settled ones only when the filter names a state."""
         ...
 
-    async def find(self, text: str, limit: int) -> tuple[str, ...]:
+    async def find(self, text: str, limit: int, *, before: str = "") -> tuple[str, ...]:
         """
-        Queue ids of letters that `text` names, the newest first.
+        Queue ids of letters that `text` names, the newest first; only those before a queue id.
 
         It may be a queue id, a Message-ID with or without angle brackets, a provider's id, or an
         address of the envelope.

@@ -139,13 +139,16 @@ def purgeable_after(connection: Connection, arrived_before: datetime, after: int
     return connection.execute(query).scalars().all()
 
 
-def find_letters(connection: Connection, text: str, limit: int) -> tuple[str, ...]:
+def find_letters(
+    connection: Connection, text: str, limit: int, before: str = ""
+) -> tuple[str, ...]:
     """
-    Queue ids of letters that a text names, the newest first.
+    Queue ids of letters that a text names, the newest first; those before a queue id, if given.
 
     What is kept under a key is asked first; only when that finds nothing are Message-IDs and
     addresses walked through.
     """
+    end = number_from_queue_id(before)
     text = text.strip()
     bare = text.removeprefix("<").removesuffix(">")
     by_provider = recipient.c.provider_message_id.in_({text, bare})
@@ -164,7 +167,9 @@ def find_letters(connection: Connection, text: str, limit: int) -> tuple[str, ..
             ],
         ]
     for queries in (kept_under_a_key, *walks):
-        if found := _newest(connection, queries, limit):
+        found = _newest(connection, queries, limit, end)
+        # Where all of one kind were seen, those of another kind do not follow them.
+        if found or (end is not None and _newest(connection, queries, 1)):
             return tuple(queue_id_from_number(number) for number in found)
     return ()
 
@@ -312,11 +317,14 @@ def _active(now: datetime) -> Select[Any]:
     )
 
 
-def _newest(connection: Connection, queries: Sequence[Select[Any]], limit: int) -> list[int]:
+def _newest(
+    connection: Connection, queries: Sequence[Select[Any]], limit: int, before: int | None = None
+) -> list[int]:
     found: set[int] = set()
     for query in queries:
         column = query.selected_columns[0]
-        newest = query.distinct().order_by(column.desc()).limit(limit)
+        earlier = query if before is None else query.where(column < before)
+        newest = earlier.distinct().order_by(column.desc()).limit(limit)
         found.update(connection.execute(newest).scalars())
     return sorted(found, reverse=True)[:limit]
 

@@ -437,9 +437,9 @@ class SqlSpool:
         past = (number_of(queue_id), key) if queue_id else None
         return await self._read(lambda connection: read_list(connection, wanted, limit, past))
 
-    async def find(self, text: str, limit: int) -> tuple[str, ...]:
+    async def find(self, text: str, limit: int, *, before: str = "") -> tuple[str, ...]:
         """Queue ids of letters that a text names."""
-        return await self._read(lambda connection: find_letters(connection, text, limit))
+        return await self._read(partial(find_letters, text=text, limit=limit, before=before))
 
     async def story(self, queue_id: str) -> Story:
         """All that is known of a letter."""

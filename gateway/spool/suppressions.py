@@ -30,8 +30,8 @@ AT_ONCE = 500
 """How many addresses are changed in one transaction, so that letters coming in wait little."""
 
 _TURN = "suppression"
-# An address that bounced is no wish of anybody's, and who unsubscribed did so at the account.
-_TOLD = frozenset({SuppressionReason.MANUAL, SuppressionReason.COMPLAINED})
+# An address that bounced is no wish of anybody's.
+_WISHES = frozenset(SuppressionReason) - {SuppressionReason.BOUNCED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +239,9 @@ def add_in(tx: Transaction, entries: Sequence[Suppression], accounts: Collection
     ]
     tx.connection.execute(insert(suppression), rows)
     for one in new:
-        for account in accounts if one.reason in _TOLD else ():
-            _call(tx, account, one.address, subscribed=False, now=one.since)
+        for account in accounts:
+            if _concerns(account, one.reason.value, one.source):
+                _call(tx, account, one.address, subscribed=False, now=one.since)
     return len(new)
 
 
@@ -251,17 +252,33 @@ def _remove(tx: Transaction, many: Sequence[_Removing]) -> Sequence[int]:
 def _remove_some(tx: Transaction, removing: _Removing) -> int:
     _take_turns(tx, 1)  # nobody adds meanwhile
     of_these = suppression.c.address.in_(removing.addresses)
-    query = select(suppression.c.address).where(of_these).distinct()
-    there = set(tx.connection.execute(query).scalars())
+    there = _wishes(tx, removing)
     wanted = delete(suppression).where(of_these)
     if removing.reason is not None:
         wanted = wanted.where(suppression.c.reason == removing.reason.value)
     gone = tx.connection.execute(wanted).rowcount
-    left = set(tx.connection.execute(query).scalars())
-    for address in sorted(there - left):
-        for account in removing.accounts:
-            _call(tx, account, address, subscribed=True, now=removing.now)
+    for account, address in sorted(there - _wishes(tx, removing)):
+        _call(tx, account, address, subscribed=True, now=removing.now)
     return gone
+
+
+def _wishes(tx: Transaction, removing: _Removing) -> set[tuple[str, str]]:
+    """Which accounts keep their mailings from which of the addresses, by what stands there."""
+    columns = (suppression.c.address, suppression.c.reason, suppression.c.source)
+    query = select(*columns).where(suppression.c.address.in_(removing.addresses))
+    return {
+        (account, row.address)
+        for row in tx.connection.execute(query)
+        for account in removing.accounts
+        if _concerns(account, row.reason, row.source)
+    }
+
+
+def _concerns(account: str, reason: str, source: str) -> bool:
+    """Whether an account is to know: it knows already who unsubscribed from its own mailings."""
+    if reason == SuppressionReason.UNSUBSCRIBED.value and account == source:
+        return False
+    return reason in _WISHES
 
 
 def _take_turns(tx: Transaction, number: int) -> int:

@@ -152,6 +152,16 @@ async def test_a_complaint_is_reported_as_feedback(delivery: Delivery) -> None:
     assert line in [line.text for line in story.lines]
 
 
+async def test_a_soft_bounce_that_ends_well_has_no_aftermath(delivery: Delivery) -> None:
+    """Neither list nor report: the server put it off, took it, and somebody reads it."""
+    await handed_over(delivery)
+    for event in (EventType.DEFERRED, EventType.DELIVERED, EventType.OPENED):
+        await tell(delivery, event, response="450 4.2.2 mailbox full")
+    assert await aftermath(delivery).step()
+    assert await delivery.spool.suppressions.page(10) == ()
+    assert delivery.told() == []
+
+
 @pytest.mark.parametrize("event", [EventType.COMPLAINED, EventType.BOUNCED])
 async def test_no_loop_of_later_reports(delivery: Delivery, event: EventType) -> None:
     """Where reports leave from an address of ours, what comes of them is told to nobody."""

@@ -14,7 +14,7 @@ import httpx
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox
 from tests.e2e.conftest import MakeGateway
-from tests.e2e.gateway_process import GatewayProcess, smarthost
+from tests.e2e.gateway_process import GatewayProcess, rest_v1, smarthost
 
 TOKEN = "dummy-token-for-tests-only"
 
@@ -212,8 +212,54 @@ async def test_the_queue_is_read_by_pages_and_moved(
         for action, changed in (("hold", 2), ("hold", 0), ("release", 2), ("remove", 2)):
             answer = await http.post(f"{letter}/{action}")
             assert (action, answer.json()) == (action, {"changed": changed})
+        found, cursor = [], ""
+        while cursor is not None and len(found) < 20:
+            query = {"search": "a@example.com", "limit": 2, "cursor": cursor}
+            page = (await http.get("/api/letters", params=query)).json()
+            found, cursor = found + page["queue_ids"], page["next"]
+        assert found == ids[::-1]
         removed = (await http.get("/api/recipients", params={"state": "removed"})).json()
         assert [one["queue_id"] for one in removed["recipients"]] == [ids[0]] * 2
+
+
+async def test_events_are_read_by_pages_and_waited_for(
+    sandbox: Sandbox, make_gateway: MakeGateway
+) -> None:
+    """Each once, the oldest first; the last cursor goes on with what comes later."""
+    secret = "not-to-be-guessed-0123456789"
+    gateway = make_gateway(
+        {"main": smarthost(sandbox), "rest": rest_v1(sandbox, webhook_secret=secret)},
+        routes=[{"name": "default", "providers": ["main"]}],
+        http={"host": "127.0.0.1", "port": 0, "token": TOKEN},
+    )
+    await gateway.start()
+    async with client(gateway) as http:
+        answer = await http.post("/api/letters", json=a_letter())
+        await sandbox.letterbox.wait_until(lambda box: len(box.letters) == 1, timeout_s=60)
+        await gateway.wait_for_metric(1, "mailquay_recipients", state="handed_over")
+        told = {"message_id": sandbox.letterbox.letters[0].provider_message_id}
+        words = ["soft_bounced", "delivered", "opened"]
+
+        async def tell(word: str, timestamp: int) -> None:
+            call = {**told, "event": word, "timestamp": timestamp}
+            assert (await http.post(f"/webhooks/rest/{secret}", json=call)).status_code == 200
+
+        for n, word in enumerate(words[:2]):
+            await tell(word, 1_700_000_000 + n)
+        seen: list[dict[str, Any]] = []
+        cursor = "0"
+        for count in (1, 2, 2):
+            page = (await http.get("/api/events", params={"limit": 1, "cursor": cursor})).json()
+            seen += page["events"]
+            cursor = page["next"]
+            assert len(seen) == count
+        await tell(words[2], 1_700_000_002)
+        seen += (await http.get("/api/events", params={"cursor": cursor})).json()["events"]
+        assert [one["event"] for one in seen] == ["deferred", "delivered", "opened"]
+        assert {one["queue_id"] for one in seen} == {answer.json()["queue_id"]}
+        assert {one["recipient"] for one in seen} == {"bob@example.org"}
+        letter = (await http.get(f"/api/letters/{answer.json()['queue_id']}")).json()
+        assert [one["tracked"] for one in letter["recipients"]] == ["opened"]
 
 
 async def test_the_suppression_list_is_kept(sandbox: Sandbox, make_gateway: MakeGateway) -> None:

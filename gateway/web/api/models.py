@@ -164,6 +164,12 @@ class RecipientOut(Model):
     message_id: str
 
 
+class TrackedRecipientOut(RecipientOut):
+    """The same; `tracked` is how it stands by what was told after the hand-over, as `opened`."""
+
+    tracked: str
+
+
 class RecipientPage(Model):
     """Some recipients; `next` is the cursor of those that follow, `null` at the end."""
 
@@ -183,13 +189,14 @@ class LetterOut(Model):
     trace_id: str | None
     size: int
     content_kept: bool
-    recipients: tuple[RecipientOut, ...]
+    recipients: tuple[TrackedRecipientOut, ...]
 
 
 class LettersOut(Model):
-    """Queue ids of the letters that a text names, the newest first."""
+    """Queue ids of the letters that a text names, the newest first; `next` as everywhere."""
 
     queue_ids: tuple[str, ...]
+    next: str | None
 
 
 class StoryLineOut(Model):
@@ -279,6 +286,7 @@ class SearchQuery(Model):
     """A queue id, Message-ID, provider's id or address."""
 
     search: Line = Field(min_length=1)
+    cursor: Line = ""
     limit: Limit = 100
 
 

@@ -40,6 +40,7 @@ from providers.contract.clock import Clock
 log = structlog.get_logger("gateway.web")
 
 M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R", bound=models.RecipientOut)
 Hand = Callable[[Filter, datetime], Awaitable[int]]
 
 _SMALL_BODY = 64 << 10
@@ -192,7 +193,10 @@ class Api:
     async def find(self, _: Request, query: BaseModel) -> models.LettersOut:
         """Find letters."""
         asked = cast("models.SearchQuery", query)
-        return models.LettersOut(queue_ids=await self.spool.find(asked.search, asked.limit))
+        before = _cursor(asked.cursor, (str,)) or ("",)
+        found = await self.spool.find(asked.search, asked.limit, before=cast("str", before[0]))
+        full = len(found) == asked.limit
+        return models.LettersOut(queue_ids=found, next=_cursor_text(found[-1]) if full else None)
 
     async def show(self, request: Request, _: BaseModel) -> models.LetterOut:
         """Show a letter."""
@@ -200,7 +204,9 @@ class Api:
         return models.LetterOut(
             **{name: getattr(story, name) for name in _OF_A_LETTER},
             trace_id=None if story.trace is None else story.trace.trace_id,
-            recipients=tuple(_recipient(one) for one in story.recipients),
+            recipients=tuple(
+                _recipient(one, models.TrackedRecipientOut) for one in story.recipients
+            ),
         )
 
     async def story(self, request: Request, _: BaseModel) -> models.StoryOut:
@@ -228,7 +234,7 @@ class Api:
         rows = await self.spool.page(wanted, asked.limit, after=(queue_id, key))
         full = len(rows) == asked.limit
         return models.RecipientPage(
-            recipients=tuple(_recipient(row) for row in rows),
+            recipients=tuple(_recipient(row, models.RecipientOut) for row in rows),
             next=_cursor_text(rows[-1].queue_id, rows[-1].key) if full else None,
         )
 
@@ -412,9 +418,8 @@ def _refused(reply: Reply) -> Problem:
     return Problem(status, reply.text, more={"smtp": smtp}, headers=headers)
 
 
-def _recipient(row: Listed) -> models.RecipientOut:
-    names = models.RecipientOut.model_fields
-    return models.RecipientOut(**{name: getattr(row, name) for name in names})
+def _recipient(row: Listed, model: type[R]) -> R:
+    return model(**{name: getattr(row, name) for name in model.model_fields})
 
 
 def _cursor_text(*values: object) -> str:

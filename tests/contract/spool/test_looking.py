@@ -20,6 +20,19 @@ from tests.support.letters import CONTENT, a_change, a_letter, a_start
 from tests.support.manual_clock import ManualClock
 
 
+async def test_letters_are_found_by_pages(spool: SqlSpool, admit: Admit) -> None:
+    """Each once, the newest first; past the last of a kind there is nothing of another."""
+    letters = [await admit("bob@example.org") for _ in range(5)]
+    named = await admit("eve@example.org", message_id="<bob@example.org>")
+    assert await spool.find("bob@example.org", 3) == (named.queue_id,)
+    assert await spool.find("bob@example.org", 3, before=named.queue_id) == ()
+    newest_first = [letter.queue_id for letter in reversed(letters)]
+    found: list[str] = []
+    while page := await spool.find("BOB@EXAMPLE.org", 2, before=found[-1] if found else ""):
+        found += page
+    assert found == newest_first
+
+
 async def test_a_listed_recipient_shows_everything(
     spool: SqlSpool, clock: ManualClock, admit: Admit
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from gateway.domain.suppression import Suppression, SuppressionReason
@@ -127,6 +128,29 @@ async def test_accounts_are_told_of_what_is_new_and_of_what_is_lifted(
     await list_.remove(["bob@example.org"], clock.now(), COMPLAINED, ["bulk"])
     (call,) = await list_.due_calls(clock.now(), until, 10)
     assert call.subscribed
+
+
+async def test_an_account_hears_of_wishes_that_it_does_not_know(
+    spool: SqlSpool, clock: ManualClock
+) -> None:
+    """Unsubscribed elsewhere: told; at the account itself or a bounce: neither told nor lifted."""
+    list_ = spool.suppressions
+    accounts, until = ["bulk", "rest"], clock.now() + timedelta(minutes=1)
+    unsubscribed = entry(clock, "bob@example.org", SuppressionReason.UNSUBSCRIBED)
+    await list_.add([replace(unsubscribed, source="rest")], accounts)
+    await list_.add([entry(clock, "eve@example.org", SuppressionReason.BOUNCED)], accounts)
+    (call,) = await list_.due_calls(clock.now(), until, 10)
+    assert call == SubscriptionCall("bulk", "bob@example.org", subscribed=False)
+    await list_.call_done(call)
+    await list_.add([entry(clock, "bob@example.org", SuppressionReason.BOUNCED)], accounts)
+    for address, reason in (
+        ("eve@example.org", None),
+        ("bob@example.org", SuppressionReason.UNSUBSCRIBED),
+        ("bob@example.org", None),
+    ):
+        assert await list_.remove([address], clock.now(), reason, accounts) == 1
+    (call,) = await list_.due_calls(clock.now(), until, 10)
+    assert call == SubscriptionCall("bulk", "bob@example.org", subscribed=True)
 
 
 async def test_a_call_that_is_put_off_comes_again_and_one_out_of_date_changes_nothing(

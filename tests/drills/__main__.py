@@ -24,7 +24,14 @@ from tests.drills.pace import (
     urgent_passes,
 )
 from tests.drills.record import Record, begun, machine, write_record
-from tests.drills.trouble import PROVIDERS, TROUBLES, hung_leaves_others_alone, trouble
+from tests.drills.trouble import (
+    DOUBTFUL,
+    PROVIDERS,
+    TROUBLES,
+    doubt_is_held,
+    hung_leaves_others_alone,
+    trouble,
+)
 from tests.support.postgresql import NoPostgresql, PostgresqlServer
 
 Drill = Callable[[Path], Coroutine[Any, Any, Finding]]
@@ -42,6 +49,11 @@ def _drills(server: PostgresqlServer | None) -> list[Drill]:
         partial(trouble, kind=kind, what=what, letters=600)
         for kind in PROVIDERS
         for what in TROUBLES
+    ]
+    found += [
+        partial(doubt_is_held, kind=kind, what=what, letters=600)
+        for kind in PROVIDERS
+        for what in DOUBTFUL
     ]
     return found
 

@@ -16,7 +16,13 @@ from tests.drills.pace import (
     throttled_leaves,
     urgent_passes,
 )
-from tests.drills.trouble import PROVIDERS, TROUBLES, hung_leaves_others_alone, trouble
+from tests.drills.trouble import (
+    PROVIDERS,
+    TROUBLES,
+    doubt_is_held,
+    hung_leaves_others_alone,
+    trouble,
+)
 
 
 async def test_a_limit_is_never_passed(tmp_path: Path) -> None:
@@ -64,3 +70,9 @@ async def test_trouble_loses_and_doubles_nothing(tmp_path: Path, kind: str, what
     finding = await trouble(tmp_path, kind, what, letters=30)
     assert finding.kept, finding.measured
     assert finding.series.waiting[-1] == 0
+
+
+async def test_doubt_that_is_held_doubles_nothing(tmp_path: Path) -> None:
+    """T2: `on_uncertain: hold` leaves to a person what a provider may have taken."""
+    finding = await doubt_is_held(tmp_path, "rest_v1", "garbage", letters=30)
+    assert finding.kept, finding.measured

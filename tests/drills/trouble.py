@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import statistics
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from providers.sandbox.faults import Fault, FaultKind
 from tests.drills.ground import Finding, Ground, ground
-from tests.e2e.gateway_process import form_v2, rest_v1, smarthost
+from tests.e2e.gateway_process import GatewayProcess, form_v2, rest_v1, smarthost
 
 PROVIDERS = {"smarthost": smarthost, "rest_v1": rest_v1, "form_v2": form_v2}
 TROUBLES = ("killed", "throttled", "hung", "flapping", "garbage", "refused account")
@@ -22,6 +23,9 @@ _FAULTS = {
     "garbage": FaultKind.GARBAGE,
     "refused account": FaultKind.UNAUTHORISED,
 }
+DOUBTFUL = ("hung", "garbage")
+"""After these nobody can tell whether the provider has a letter."""
+
 _RATE = "200/s"
 _EVERY_S = 0.02
 _FLAP_S = 0.3
@@ -63,6 +67,56 @@ async def trouble(folder: Path, kind: str, what: str, *, letters: int) -> Findin
         figures={"lost": lost, "copies": copies, "uncertain": uncertain, "caught_up_s": caught_up},
         series=series,
     )
+
+
+async def doubt_is_held(folder: Path, kind: str, what: str, *, letters: int) -> Finding:
+    """
+    The same on a route that leaves doubtful letters to a person: not one of them comes twice.
+
+    Args:
+        folder: For the drill.
+        kind: Of the provider.
+        what: One of `DOUBTFUL`.
+        letters: Before, during and after, each a third, at 50 a second.
+    """
+    async with ground(folder) as on:
+        more = {} if kind == "smarthost" else {"rate": _RATE}
+        gateway = await on.gateway(
+            {"it": PROVIDERS[kind](on.sandbox, timeout="2s", **more)},
+            routes=[{"name": "default", "providers": ["it"], "on_uncertain": "hold"}],
+        )
+        third = letters // 3
+        await on.send(gateway, third, every_s=_EVERY_S)
+        on.recorder.mark(BEGIN)
+        async with _trouble(on, kind, what):
+            await on.send(gateway, third, every_s=_EVERY_S)
+        on.recorder.mark(END)
+        await on.send(gateway, third, every_s=_EVERY_S)
+        await _decided(gateway, len(on.answered_at))
+        words = ("queue", "list", "--state", "uncertain", "--limit", str(letters), "--json")
+        _, out, _ = await gateway.command(*words)
+        held = {row["forward_path"] for row in json.loads(out)}
+        copies, series = on.copies(), on.series()
+        lost = len(on.answered_at.keys() - on.recorder.arrived_at.keys() - held)
+    return Finding(
+        f"{kind}: {what}, doubt held",
+        "nothing lost, no second copy",
+        f"{lost} lost, {copies} copies, {len(held)} left to a person",
+        kept=not lost and not copies and bool(held),
+        figures={"lost": lost, "copies": copies, "held": len(held)},
+        series=series,
+    )
+
+
+async def _decided(gateway: GatewayProcess, letters: int) -> None:
+    """Wait until each letter is handed over or left to a person, which sends no event."""
+    states = ("handed_over", "uncertain")
+    async with asyncio.timeout(120):
+        while True:
+            found = [await gateway.metric("mailquay_recipients", state=state) for state in states]
+            if sum(found) == letters:
+                return
+            await asyncio.sleep(0.1)  # another process's state
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     "auth_delay": "10ms",
     "auth_shut_out": "1h",
 }
-IMPATIENT = {"command_timeout": "200ms", "data_timeout": "200ms"}
+IMPATIENT = {"command_timeout": "2s", "data_timeout": "200ms"}
 
 
 def login(name: str, word: str = "one") -> str:
@@ -80,6 +80,7 @@ async def test_each_limit_has_its_setting_reply_and_metric(
         assert (await answered(gateway, place, lines)).startswith(reply), reason
     too_many = await refused_of(gateway, [f"127.0.1.{n}" for n in (1, 1, 1, 1)])
     assert too_many.startswith("421 4.7.0 Too many connections from your address")
+    await gateway.wait_for_metric(0, "mailquay_smtp_connections", listener="app")
     too_many = await refused_of(gateway, [f"127.0.1.{2 + n // 3}" for n in range(9)])
     assert too_many.startswith("421 4.3.2 ")
     assert (await beside_a_large_letter(gateway)).startswith("452 4.3.1 ")

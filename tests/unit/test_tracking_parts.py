@@ -152,6 +152,37 @@ async def test_our_own_trouble_is_told_as_such(error: Exception) -> None:
     ]
 
 
+async def test_another_wait_counts_after_a_reload() -> None:
+    """`tracking.look_up_after` and the accounts, from the next call on."""
+    asked: list[timedelta] = []
+
+    class Keeping(TrackingRecords):
+        def __init__(self) -> None:
+            pass
+
+        async def track(self, *_: Any, at: datetime, look_up_at: Any, **__: Any) -> Any:
+            asked.append(look_up_at - at)
+            return ()
+
+    class Knowing(Reader):
+        async def look_up(self, _provider_message_id: str, *, deadline: float) -> None:
+            return None
+
+    def known(secret: str) -> dict[str, Account]:
+        reader = Knowing()
+        return {
+            "rest": Account("rest", frozenset(), webhooks=reader, letters=reader, secret=secret)
+        }
+
+    desk = WebhookDesk(Keeping(), known("old"), ManualClock(), lambda _: None, look_up_after=HOUR)
+    async with a_client(desk) as client:
+        assert (await client.post("/webhooks/rest/old", content=b"{}")).status_code == 200
+        desk.reconfigure(known("new"), look_up_after=2 * HOUR)
+        assert (await client.post("/webhooks/rest/old", content=b"{}")).status_code == 404
+        assert (await client.post("/webhooks/rest/new", content=b"{}")).status_code == 200
+    assert asked == [HOUR, 2 * HOUR]
+
+
 async def test_a_body_that_does_not_come() -> None:
     """Given up after its time, and told as the caller's fault."""
     seen: list[Event] = []

@@ -44,6 +44,27 @@ async def test_calls_are_written_with_what_they_tell_of(
     assert await spool.webhooks.page(10) == ()
 
 
+async def test_who_is_called_changes_under_way(open_spool: OpenSpool, clock: ManualClock) -> None:
+    """From the next record on; what was noted before stays for whom it was noted."""
+    spool = await open_spool(outbox=OUTBOX)
+
+    async def hand_over(name: str) -> None:
+        letter = a_letter(spool, clock.now(), "bob@example.org", leased=True)
+        await spool.admit(letter)
+        await spool.start([a_start(letter.queue_id, clock.now())])
+        await spool.record([a_change(letter.queue_id, clock.now(), outcome=accepted(name))])
+        clock.advance(1)
+
+    await hand_over("id-1")
+    spool.announce_to({"crm": frozenset({"handed_over"})})
+    await hand_over("id-2")
+    spool.announce_to({})
+    await hand_over("id-3")
+    due = await spool.webhooks.due({"shop", "crm"}, clock.now(), clock.now() + MINUTE, 10)
+    noted = {(one.endpoint, dict(one.data)["provider_message_id"]) for one in due}
+    assert noted == {("shop", "id-1"), ("crm", "id-2")}
+
+
 async def test_what_providers_tell_is_told_on_and_goes_with_its_letter(
     open_spool: OpenSpool, clock: ManualClock
 ) -> None:

@@ -81,6 +81,15 @@ async def test_trouble_in_looking_up(harness: Harness, provider: RestV1, kind: F
     assert await provider.look_up(name, deadline=deadline) is None
 
 
+async def test_questions_take_no_place_from_letters(harness: Harness, clock: SystemClock) -> None:
+    """B.1: GET costs nothing of the rate; the one place of this hour is a letter's."""
+    provider = harness.build(clock, rate="1/h")
+    assert list(await provider.statuses(["1", "2"], deadline=soon())) == ["1", "2"]
+    assert await a_letter(provider)
+    await provider.aclose()
+    assert len(harness.sandbox.messages.found) == 1
+
+
 @pytest.mark.parametrize("habit", ["replace", "add"])
 @pytest.mark.parametrize("unset", ["404", "null"])
 async def test_registering(harness: Harness, provider: RestV1, habit: str, unset: str) -> None:

@@ -22,12 +22,14 @@ from gateway.domain.lifecycle import State
 from gateway.domain.notification import Action
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import Route
+from gateway.domain.suppression import Suppression, SuppressionReason
 from gateway.domain.window import Priority
 from gateway.ingress.intake import SpoolingIntake
 from gateway.ingress.submission import Client, Reply, Submission, Verdict
 from gateway.planner import Planner
 from gateway.spool.protocol import Filter, Listed, NewLetter
 from gateway.spool.store import SqlSpool
+from gateway.suppression import SuppressionList
 from providers.contract.envelope import Envelope
 from tests.support.builders import a_message, an_envelope
 from tests.support.scripted_provider import ScriptedProvider
@@ -67,12 +69,19 @@ class Delivery:
         rules: ReportRules = RULES,
         verdicts: int = 100,
         circuit: CircuitRules = CircuitRules(),  # noqa: B008 - frozen
+        suppressed: Sequence[str] = (),
     ) -> None:
         names = tuple(provider.name for provider in providers)
         planner = self.planner = Planner(
             routes or (Route("default", names),),
             {provider.name: provider.capabilities for provider in providers},
         )
+        suppressions = SuppressionList(self.spool.suppressions, planner, self.clock)
+        manual = SuppressionReason.MANUAL
+        await self.spool.suppressions.add(
+            [Suppression(address, manual, self.clock.now(), "test") for address in suppressed]
+        )
+        await suppressions.start()
         self.dispatcher = Dispatcher(
             spool=self.spool,
             providers={provider.name: provider for provider in providers},
@@ -85,6 +94,7 @@ class Delivery:
             emit=self.see,
             throttled=lambda _name, _seconds: None,
             circuit=circuit,
+            suppressions=suppressions,
             limits=DispatcherLimits(window=window, verdicts=verdicts),
         )
         await self.dispatcher.start()

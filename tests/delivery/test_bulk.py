@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.domain.events import BatchEnded
+from gateway.domain.events import BatchEnded, RecipientSuppressed
 from gateway.domain.lifecycle import State
 from gateway.errors import SpoolFull
 from gateway.spool.protocol import AttemptStart
@@ -71,6 +71,22 @@ async def test_what_waits_leaves_in_one_call(delivery: Delivery) -> None:
     assert batches(delivery) == [30]
     rows = await delivery.rows()
     assert {(row.provider_message_id, row.attempts) for row in rows} == {("batch-1", 1)}
+
+
+async def test_a_batch_leaves_out_who_is_suppressed(delivery: Delivery) -> None:
+    """One of a letter to several, and a letter of its own: both settled, neither in the call."""
+    await delivery.admit("anna@example.org", "Bob@example.org")
+    await admitted(delivery, "bob@example.org", "carl@example.org")
+    main = ScriptedBulkProvider()
+    await delivery.begin(main, suppressed=["bob@example.org"])
+    await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 2)
+    await delivery.until(
+        lambda: sum(isinstance(event, RecipientSuppressed) for event in delivery.events) == 2
+    )
+    # The sender is told of the others, by letters of their own.
+    sent = [to for call in main.calls for to in call if to.endswith("@example.org")]
+    assert sorted(sent) == ["anna@example.org", "carl@example.org"]
+    assert (await states(delivery))[State.SUPPRESSED] == 2
 
 
 async def test_recipients_of_one_letter_share_a_call(delivery: Delivery) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from gateway.domain.instructions import (
     NO_INSTRUCTIONS,
@@ -79,6 +80,7 @@ class Planner:
         user: str = "",
         excluded: Iterable[str] = (),
         instructions: Instructions = NO_INSTRUCTIONS,
+        queue_id: str = "",
     ) -> Plan | None:
         """
         Who may carry it to this recipient; `None` when no route's condition holds.
@@ -86,7 +88,7 @@ class Planner:
         With needs that are not complete, the first candidate is certain and the others are not.
         A letter that has a time gets providers that can keep it until then, where its route leaves
         that to them and one can; else the plan's options say nothing of it, and it is the gateway's
-        to keep.
+        to keep. `queue_id` decides among equal providers; without it the order is as written.
         """
         needs = message.needs
         facts = RouteFacts(
@@ -101,19 +103,27 @@ class Planner:
         route = self._route(facts, instructions)
         if route is None:
             return None
-        made = self._plan(route, message, excluded, instructions)
+        made = self._plan(route, message, excluded, instructions, queue_id)
         return replace(made, pauses=self.pauses) if self.pauses else made
 
     def _plan(
-        self, route: Route, message: Message, excluded: Iterable[str], instructions: Instructions
+        self,
+        route: Route,
+        message: Message,
+        excluded: Iterable[str],
+        instructions: Instructions,
+        queue_id: str,
     ) -> Plan:
         needs, options, send_at = message.needs, instructions.options, instructions.send_at
+        made = partial(
+            plan, route, self.capabilities, needs, excluded, away=self.away, letter=queue_id
+        )
         if send_at is not None and route.schedule is Schedule.PROVIDER:
             kept_there = scheduled(options, send_at)
-            with_time = plan(route, self.capabilities, needs, excluded, kept_there, away=self.away)
+            with_time = made(kept_there)
             if with_time.candidates:
                 return with_time
-        return plan(route, self.capabilities, needs, excluded, options, away=self.away)
+        return made(options)
 
     def _header(self, content: bytes) -> dict[str, str]:
         """The header fields that routes ask for."""
@@ -140,9 +150,11 @@ class Planner:
             if route.condition.has_attachments is not None:
                 return False
             there = (name for name in route.providers if name not in self.away)
-            first = self.capabilities.get(next(there, route.providers[0]))
-            if first is None or not first.raw_mime or first.shortfalls(scanned.needs):
-                return False
+            first = next(there, route.providers[0])
+            for name in {first} | route.equal_to(first):
+                carrier = self.capabilities.get(name)
+                if carrier is None or not carrier.raw_mime or carrier.shortfalls(scanned.needs):
+                    return False
             if route.condition.is_catch_all:
                 break
         return True

@@ -134,7 +134,11 @@ class ProviderSettings(StrictModel):
     timeout: Duration = Field(
         default=timedelta(seconds=60), description="How long one attempt may take."
     )
-    weight: int = Field(default=1, ge=1, description="Share of letters among equal providers.")
+    weight: int = Field(
+        default=1,
+        ge=1,
+        description="Its share of letters where a route has it beside equal providers: `[[a, b]]`.",
+    )
 
 
 __all__ = [

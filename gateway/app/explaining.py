@@ -47,6 +47,7 @@ class Standing(StrEnum):
     """What a provider of the route is to this letter."""
 
     FIRST = "first"
+    BY_WEIGHT = "by weight"  # first for some letters, as equal providers are for the others
     NEXT = "next"  # gets it when those before it cannot
     PASSED_OVER = "passed over"
 
@@ -233,7 +234,7 @@ class _Explainer:
         views = []
         for place, name in enumerate(plan.candidates):
             losses = (*plan.losses[name], *self._rehearsed(name, plan, recipient, message))
-            standing = Standing.NEXT if place else Standing.FIRST
+            standing = _standing(plan, place)
             views.append(ProviderView(name, self._providers[name].kind, standing, losses))
         for name, shortfalls in plan.passed_over.items():
             kind = self._providers[name].kind
@@ -253,6 +254,14 @@ class _Explainer:
         options = passed_options(plan.options, provider.capabilities)
         request = DeliveryRequest(_QUEUE_ID, envelope, message, options=options)
         return provider.rehearse(request)
+
+
+def _standing(plan: Plan, place: int) -> Standing:
+    first = plan.candidates[0]
+    equal = plan.route.equal_to(first) & set(plan.candidates)
+    if equal and plan.candidates[place] in {first} | equal:
+        return Standing.BY_WEIGHT
+    return Standing.NEXT if place else Standing.FIRST
 
 
 def _path(envelope: Envelope) -> str:

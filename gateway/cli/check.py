@@ -20,7 +20,7 @@ from gateway.cli.output import (
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.domain.routing import Condition
+    from gateway.domain.routing import Condition, Route
     from providers.contract.provider import ProbeResult
 
 
@@ -92,7 +92,7 @@ def _show(settings: Settings, probes: dict[str, ProbeResult]) -> None:
         [
             (
                 route.name,
-                " → ".join(route.providers),
+                _way(route),
                 route.fidelity.value,
                 route.on_uncertain.value,
                 _when(route.condition),
@@ -108,6 +108,18 @@ def _answer(result: ProbeResult | None) -> str:
     if result is None:
         return "not asked"
     return f"{'ok' if result.ok else 'FAILS'}: {result.detail}"
+
+
+def _way(route: Route) -> str:
+    """Its providers in order; equal ones with their weights."""
+    weights = {name: weight for group in route.equals for name, weight in group}
+    words: list[str] = []
+    for place, name in enumerate(route.providers):
+        if place:
+            equal = route.providers[place - 1] in route.equal_to(name)
+            words.append(" | " if equal else " → ")
+        words.append(f"{name} ({weights[name]})" if name in weights else name)
+    return "".join(words)
 
 
 def _when(condition: Condition) -> str:

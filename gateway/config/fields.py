@@ -12,11 +12,12 @@ from pydantic import BeforeValidator, Field
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 
 
-def _one_or_many(value: object) -> object:
+def one_or_many(value: object) -> object:
+    """A list of one where a word stands alone."""
     return [value] if isinstance(value, str) else value
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+Words = Annotated[tuple[str, ...], BeforeValidator(one_or_many)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 

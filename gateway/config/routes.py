@@ -5,12 +5,14 @@ Settings of which letters leave by which providers: `routes`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Self
+from types import MappingProxyType
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from gateway.config.fields import Words, checked_name
+from gateway.config.fields import Words, checked_name, one_or_many
 from gateway.domain.routing import (
     Condition,
     Fidelity,
@@ -82,12 +84,22 @@ class WhenSettings(StrictModel):
         )
 
 
+Order = Annotated[
+    tuple[str | Annotated[tuple[str, ...], Field(min_length=2)], ...], BeforeValidator(one_or_many)
+]
+"""Providers in their order; equal ones are a tuple."""
+
+
 class RouteSettings(StrictModel):
     """A way for letters."""
 
     name: str = Field(description="Its name in logs and `explain`.")
     when: WhenSettings = Field(default=WhenSettings(), description="Which letters take it.")
-    providers: Words = Field(min_length=1, description="Who carries them, in this order.")
+    providers: Order = Field(
+        min_length=1,
+        description="Who carries them, in this order. Those in a list of their own are equal: of "
+        "`[[a, b], c]` each letter has a or b first, by their `weight`, and then the other.",
+    )
     mode: Mode = Field(
         default=Mode.QUEUE,
         description="`direct`: the client waits for the provider's verdict; the letter is durable "
@@ -124,11 +136,19 @@ class RouteSettings(StrictModel):
         self.route()
         return self
 
-    def route(self) -> Route:
-        """The same as a plain value."""
+    def names(self) -> tuple[str, ...]:
+        """All its providers."""
+        return tuple(
+            name for one in self.providers for name in ((one,) if isinstance(one, str) else one)
+        )
+
+    def route(self, weights: Mapping[str, int] = MappingProxyType({})) -> Route:
+        """The same as a plain value, with the weights of providers; without one it is 1."""
+        groups = (one for one in self.providers if not isinstance(one, str))
         return Route(
             name=self.name,
-            providers=self.providers,
+            providers=self.names(),
+            equals=tuple(tuple((name, weights.get(name, 1)) for name in one) for one in groups),
             condition=self.when.condition(),
             fidelity=self.fidelity,
             on_uncertain=self.on_uncertain,

@@ -109,7 +109,7 @@ class Settings(BaseSettings):
             if route.name in names:
                 raise ValueError(f"routes: two are called {route.name}")
             names.add(route.name)
-            for provider in route.providers:
+            for provider in route.names():
                 if provider not in self.providers:
                     known = ", ".join(self.providers)
                     raise ValueError(
@@ -148,7 +148,8 @@ class Settings(BaseSettings):
         """The routes as plain values; with none configured, one that tries all providers."""
         if not self.routes:
             return (Route("default", tuple(self.providers)),)
-        return tuple(route.route() for route in self.routes)
+        weights = {name: given.weight for name, given in self.providers.items()}
+        return tuple(route.route(weights) for route in self.routes)
 
 
 def _provider_settings(name: str, given: object) -> object:

@@ -458,6 +458,7 @@ class AttemptMaker:
             user=letter.user,
             excluded=queued.excluded,
             instructions=letter.instructions.as_of(self.clock.now()),
+            queue_id=letter.queue_id,
         )
 
     async def record(

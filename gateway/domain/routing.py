@@ -7,6 +7,8 @@ the health of providers.
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -171,7 +173,8 @@ class Route:
     """
     A way for letters: who may carry them, in order of preference, and under which rules.
 
-    `direct_timeout` is how long a client waits for a verdict in direct mode.
+    `direct_timeout` is how long a client waits for a verdict in direct mode. `equals` has, for
+    neighbours in `providers` that are equal to each other, their names and weights.
     """
 
     name: str
@@ -184,6 +187,7 @@ class Route:
     direct_timeout: timedelta = timedelta(seconds=30)
     schedule: Schedule = Schedule.GATEWAY
     suppression: Suppression = Suppression.OBEY
+    equals: tuple[tuple[tuple[str, int], ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.providers or len(set(self.providers)) != len(self.providers):
@@ -191,7 +195,32 @@ class Route:
 
     def by(self, provider: str) -> Route:
         """The same way with one provider alone, which need not be one of its own."""
-        return replace(self, providers=(provider,))
+        return replace(self, providers=(provider,), equals=())
+
+    def order(self, letter: str) -> tuple[str, ...]:
+        """
+        Its providers as one letter has them: equal ones by lot, the heavier more often first.
+
+        Args:
+            letter: What is the letter's own and stays: the lot falls the same way each time, on
+                every gateway, whoever of the others is excluded. Empty: the order as written.
+        """
+        if not self.equals or not letter:
+            return self.providers
+        order = list(self.providers)
+        for group in self.equals:
+            place = order.index(group[0][0])
+            drawn = sorted(group, key=lambda one: _lot(letter, *one))
+            order[place : place + len(group)] = [name for name, _ in drawn]
+        return tuple(order)
+
+    def equal_to(self, provider: str) -> frozenset[str]:
+        """Who stands in the same place of the order, itself left out."""
+        for group in self.equals:
+            names = frozenset(name for name, _ in group)
+            if provider in names:
+                return names - {provider}
+        return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +263,12 @@ class Plan:
         return tuple(name for name in names if name not in paused) if paused else names
 
 
+def _lot(letter: str, provider: str, weight: int) -> float:
+    """The lower comes first; first is each with a chance as its weight (exponential race)."""
+    drawn = hashlib.blake2b(f"{letter} {provider}".encode(), digest_size=8).digest()
+    return -math.log((int.from_bytes(drawn) + 1) / 2**64) / weight
+
+
 def _matches(value: str | None, patterns: tuple[str, ...]) -> bool:
     """Whether a header field is there and one of the patterns fits its value."""
     if value is None:
@@ -255,6 +290,7 @@ def plan(
     options: SendOptions = NO_OPTIONS,
     *,
     away: Collection[str] = (),
+    letter: str = "",
 ) -> Plan:
     """
     Who of the route can carry a letter with these needs and wishes.
@@ -266,6 +302,7 @@ def plan(
         excluded: Providers that have found out that they cannot carry it.
         options: The client's wishes.
         away: Providers that are given no letters at the moment.
+        letter: By which the lot falls among equal providers, as in `Route.order`.
 
     Returns:
         The candidates in the route's order; a tolerant route puts those first that lose least, and
@@ -276,7 +313,7 @@ def plan(
     passed_over: dict[str, tuple[Shortfall, ...]] = {}
     losses: dict[str, tuple[Shortfall, ...]] = {}
     barred = set(excluded)
-    for name in route.providers:
+    for name in route.order(letter):
         if name in barred or name not in capabilities:
             passed_over[name] = ()
             continue

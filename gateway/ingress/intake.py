@@ -173,7 +173,7 @@ class SpoolingIntake:
         except SealedPart:
             return replies.SEALED
         message = self.planner.message(completed.content, submission.envelope, instructions)
-        plans = self._plans(submission, message, instructions)
+        plans = self._plans(submission, message, instructions, queue_id)
         if isinstance(plans, Reply):
             return plans
         providers = tuple(plan.candidates[0] for plan in plans)
@@ -234,7 +234,7 @@ class SpoolingIntake:
         return replace(submission, content=content), instructions
 
     def _plans(
-        self, submission: Submission, message: Message, instructions: Instructions
+        self, submission: Submission, message: Message, instructions: Instructions, queue_id: str
     ) -> list[Plan] | Reply:
         """A plan for each recipient, or the refusal when one has nobody to carry its letter."""
         plans: list[Plan] = []
@@ -246,6 +246,7 @@ class SpoolingIntake:
                 listener=submission.listener,
                 user=submission.client.user,
                 instructions=instructions,
+                queue_id=queue_id,
             )
             if plan is None:
                 return replies.NO_ROUTE

@@ -16,12 +16,13 @@ hostname: gateway.example.com
 spool: {url: "sqlite:///%s/spool.db"}
 providers:
   main: {kind: smarthost, host: smtp.example.com}
+  other: {kind: smarthost, host: smtp.example.org, weight: 3}
   bulk: {kind: form_v2, base_url: "https://api.example.com/v2", token: dummy-token-0001}
 routes:
   - name: news
     when: {sender_domain: [b.example, a.example], header: {List-Id: "*"}, has_attachments: false}
     providers: [bulk]
-  - {name: large, when: {size_over: 5MiB}, providers: [main]}
+  - {name: large, when: {size_over: 5MiB}, providers: [[main, other], bulk]}
   - {name: default, providers: [main]}
 """
 
@@ -113,6 +114,7 @@ def test_check_tells_when_a_route_is_taken(command: Command, config: str) -> Non
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if line}
     asked = "sender_domain: a.example | b.example, header list-id: *, has_attachments: false"
     assert rows["news"].endswith(asked)
+    assert rows["large"].startswith("main (1) | other (3) → bulk")
     assert rows["large"].endswith("size_over: 5242880")
     assert rows["default"].endswith("always")
     assert rows["smtp.listeners[0].auth_without_tls"] == "false"

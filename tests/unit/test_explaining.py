@@ -65,6 +65,15 @@ class TestChoice:
         found = told(PLAIN, sender="x@news.example.com")
         assert (found.recipients[0].route, found.recipients[0].not_taken) == ("news", ())
 
+    def test_equal_providers(self):
+        """Nobody can tell which of them a letter will have first, but the others come later."""
+        route = {"name": "all", "providers": [["rest", "main"], "bulk"]}
+        assert standings(told(PLAIN, routes=(route,))) == {
+            "rest": Standing.BY_WEIGHT,
+            "main": Standing.BY_WEIGHT,
+            "bulk": Standing.NEXT,
+        }
+
     def test_a_signed_letter(self):
         """Both APIs are passed over, and the reason is the seal."""
         found = told(letter_files.content_of("smime-signed"))

@@ -49,3 +49,14 @@ def test_who_is_away_leaves_the_choice_to_a_full_parse() -> None:
     assert not planner.message(content, envelope).needs.complete
     planner.away = frozenset({"main"})
     assert planner.message(content, envelope).needs.complete
+
+
+def test_among_equal_providers_each_may_be_the_first() -> None:
+    """One that takes no raw MIME beside one that does: the choice depends on all of the letter."""
+    equals = ((("main", 1), ("other", 1)),)
+    route = Route("all", ("main", "other", "api"), equals=equals)
+    carriers = {"main": SMTP, "other": SMTP, "api": ProviderCapabilities()}
+    content, envelope = b"From: a@example.com\r\n\r\nHello\r\n", an_envelope()
+    assert not Planner((route,), carriers).message(content, envelope).needs.complete
+    mixed = carriers | {"other": ProviderCapabilities()}
+    assert Planner((route,), mixed).message(content, envelope).needs.complete

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import ClassVar
 
@@ -199,3 +200,45 @@ class TestAway:
         found = plan(self.ROUTE, self.ALL, LETTER, excluded=["a"], away={"a", "b"})
         assert found.candidates == ("c", "b")
         assert found.away == {"b"}
+
+
+class TestEqualProviders:
+    """Several accounts that share the letters of a route."""
+
+    ROUTE = Route("all", ("a", "b", "c", "spare"), equals=((("a", 1), ("b", 2), ("c", 5)),))
+    ALL: ClassVar = dict.fromkeys(ROUTE.providers, SMTP)
+    LETTERS: ClassVar = [f"Q{number:06}" for number in range(8000)]
+
+    def candidates(self, letter: str, excluded: tuple[str, ...] = ()) -> tuple[str, ...]:
+        return plan(self.ROUTE, self.ALL, LETTER, excluded, letter=letter).candidates
+
+    def test_each_has_its_share(self):
+        """As many letters first as its weight says, within three standard deviations."""
+        counts = Counter(self.candidates(letter)[0] for letter in self.LETTERS)
+        for (name, weight), spread in zip(self.ROUTE.equals[0], (90, 117, 130), strict=True):
+            assert abs(counts[name] - len(self.LETTERS) * weight / 8) < spread
+
+    def test_the_others_follow_and_the_spare_is_last(self):
+        """Nobody is left out, and who is not equal keeps its place."""
+        for letter in self.LETTERS[:100]:
+            assert sorted(self.candidates(letter)[:3]) == ["a", "b", "c"]
+            assert self.candidates(letter)[3:] == ("spare",)
+
+    def test_a_letter_keeps_its_lot(self):
+        """Each time it is planned anew, and when one of the others cannot carry it."""
+        for letter in self.LETTERS[:100]:
+            whole = self.candidates(letter)
+            assert self.candidates(letter) == whole
+            for gone in "abc":
+                left = tuple(name for name in whole if name != gone)
+                assert self.candidates(letter, (gone,)) == left
+
+    def test_without_a_letter_the_order_is_as_written(self):
+        """What `check` and `explain` show."""
+        assert self.candidates("") == ("a", "b", "c", "spare")
+
+    def test_who_is_equal_to_whom(self):
+        """The spare to nobody; and one provider asked for by name stands alone."""
+        assert self.ROUTE.equal_to("b") == {"a", "c"}
+        assert self.ROUTE.equal_to("spare") == frozenset()
+        assert self.ROUTE.by("b").order("Q1") == ("b",)

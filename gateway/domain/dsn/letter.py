@@ -3,8 +3,7 @@ A report as a letter: multipart/report (RFC 6522), or one text where a carrier t
 
 Built by hand, for the original must come back octet for octet and the standard library would write
 it anew. 7-bit, but for two things that cannot be told in ASCII: an original that is returned whole
-as it was, and a sender whose own address needs SMTPUTF8. Sits on
-`status`, `feedback` and `prose`.
+as it was, and a sender whose own address needs SMTPUTF8. Sits on `status`, `feedback` and `prose`.
 """
 
 from __future__ import annotations

@@ -128,4 +128,68 @@ def front_door() -> dashboard.Dashboard:
                 unit="bytes",
             )
         )
+        .with_panel(
+            series(
+                "What letters needed",
+                "Letters a second that were mended before they were stored, by what was mended.",
+                query(
+                    "topk(10, sum by (repair) "
+                    f"(rate(mailquay_repairs_total{{{INSTANCE}}}[{RATE}])))",
+                    "{{repair}}",
+                ),
+                unit="reqps",
+            )
+        )
+        .with_panel(
+            series(
+                "Came again",
+                "Recipients a second whose letter was here already: their client had no answer, or "
+                "did not believe it. They are not sent a second one.",
+                query(
+                    f"sum by (listener) (rate(mailquay_duplicates_total{{{INSTANCE}}}[{RATE}]))",
+                    "{{listener}}",
+                ),
+                unit="reqps",
+            )
+        )
+        .with_row(row("Who gets in"))
+        .with_panel(
+            figure(
+                "Certificate",
+                "How long the front door's certificate is good for; none where it has none.",
+                f"min(mailquay_tls_certificate_expiry_timestamp_seconds{{{INSTANCE}}}) - time()",
+                unit="s",
+                warn=14 * 86400,
+                bad=3 * 86400,
+                below=True,
+            )
+            .height(8)
+            .span(4)
+        )
+        .with_panel(
+            series(
+                "TLS handshakes that failed",
+                "By listener: clients that are too old, or do not trust the certificate.",
+                query(
+                    "sum by (listener) "
+                    f"(rate(mailquay_smtp_tls_failures_total{{{INSTANCE}}}[{RATE}]))",
+                    "{{listener}}",
+                ),
+                unit="reqps",
+                span=10,
+            )
+        )
+        .with_panel(
+            series(
+                "Logins",
+                "A second: good ones, failed ones, and those of addresses that are shut out.",
+                query(
+                    f"sum by (reason) (rate(mailquay_smtp_replies_total{{{INSTANCE},"
+                    f'reason=~"authenticated|auth_failed|auth_busy|auth_shut_out"}}[{RATE}]))',
+                    "{{reason}}",
+                ),
+                unit="reqps",
+                span=10,
+            )
+        )
     )

@@ -118,6 +118,67 @@ def outcomes() -> dashboard.Dashboard:
                 unit="reqps",
             )
         )
+        .with_panel(
+            series(
+                "Suppressed",
+                "Recipients a second that were sent nothing, by why they are on the list.",
+                query(
+                    f"sum by (reason) (rate(mailquay_suppressed_total{{{INSTANCE}}}[{RATE}]))",
+                    "{{reason}}",
+                ),
+                unit="reqps",
+            )
+        )
+        .with_panel(
+            series(
+                "Questions",
+                "Ids a second that providers were asked about, and those they answered about.",
+                query(f"sum(rate(mailquay_statuses_asked_total{{{PROVIDER}}}[{RATE}]))", "asked"),
+                query(
+                    f"sum(rate(mailquay_statuses_answered_total{{{PROVIDER}}}[{RATE}]))",
+                    "answered",
+                ),
+                unit="reqps",
+            )
+        )
+        .with_row(row("Who is told"))
+        .with_panel(
+            series(
+                "Calls to applications",
+                "Taken, refused for now or given up; given up ones wait for `mailquay webhooks "
+                "replay`.",
+                query(
+                    "sum by (result) "
+                    f"(rate(mailquay_webhook_deliveries_total{{{INSTANCE}}}[{RATE}])) or vector(0)",
+                    "{{result}}",
+                ),
+                unit="reqps",
+                span=8,
+            )
+        )
+        .with_panel(
+            series(
+                "Webhooks of providers",
+                "1 where the provider calls us, 0 where registering failed.",
+                query(
+                    f"min by (provider) (mailquay_webhook_registered{{{PROVIDER}}}) or vector(0)",
+                    "{{provider}}",
+                ),
+                span=8,
+            )
+        )
+        .with_panel(
+            series(
+                "Spans",
+                "For the collector of traces, where there is one: sent, refused, lost or too many.",
+                query(
+                    f"sum by (result) (rate(mailquay_trace_spans_total{{{INSTANCE}}}[{RATE}]))",
+                    "{{result}}",
+                ),
+                unit="reqps",
+                span=8,
+            )
+        )
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 
 from grafana.boards.style import (
+    INSTANCE,
     PROVIDER,
     RATE,
     board,
@@ -142,6 +143,35 @@ def providers() -> dashboard.Dashboard:
                     "{{provider}} {{part}}",
                 ),
                 unit="reqps",
+            )
+        )
+        .with_row(row("Given letters or not"))
+        .with_panel(
+            series(
+                "Circuit",
+                "0: it is given letters; 1: a few, it comes back; 2: none, it is probed.",
+                query(
+                    f"max by (provider) (mailquay_provider_circuit_state{{{PROVIDER}}})",
+                    "{{provider}}",
+                ),
+                threshold=2,
+                span=8,
+            )
+        )
+        .with_panel(
+            series(
+                "Paused by hand",
+                "1 while a provider or a route is paused; `mailquay queue resume` lets it go on.",
+                query(f"max by (kind, name) (mailquay_paused{{{INSTANCE}}})", "{{kind}} {{name}}"),
+                span=8,
+            )
+        )
+        .with_panel(
+            series(
+                "Recipients in a call",
+                "Of providers that take several letters at once.",
+                *quantiles("mailquay_batch_recipients", PROVIDER),
+                span=8,
             )
         )
     )

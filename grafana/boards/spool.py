@@ -86,6 +86,20 @@ def spool() -> dashboard.Dashboard:
                 unit="reqps",
             )
         )
+        .with_panel(
+            series(
+                "Oldest due",
+                "How long the oldest letter of each provider has been due; what waits for its pace "
+                "or for the provider grows old here.",
+                query(
+                    f"max by (provider) (mailquay_oldest_due_seconds{{{INSTANCE}}})",
+                    "{{provider}}",
+                ),
+                unit="s",
+                threshold=300,
+                span=24,
+            )
+        )
         .with_row(row("Writing"))
         .with_panel(
             series(

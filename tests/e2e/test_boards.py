@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.ingress.replies import REASONS
+from gateway.observe.metrics import Metrics
 from grafana.render import BOARDS as BUILDERS
 from grafana.render import FOLDER, rendered
 from providers.sandbox.faults import Fault, FaultKind
@@ -106,6 +109,20 @@ def test_every_panel_says_what_it_tells(path: Path) -> None:
         assert panel["fieldConfig"]["defaults"].get("unit") or panel["type"] == "heatmap"
         for target in panel["targets"]:
             assert "$instance" in target["expr"]
+
+
+def test_every_metric_is_on_a_board() -> None:
+    """What is worth counting is worth seeing; and an alert can be looked into."""
+    metrics = Metrics(providers={"main": "smarthost"}, listeners=["app"], reply_reasons=REASONS)
+    families = text_string_to_metric_families(metrics.render().decode())
+    ours = {
+        family.name
+        for family in families
+        if family.name.startswith("mailquay_") and not family.name.endswith("_created")
+    }
+    shown = set(re.findall(r"mailquay_\w+", json.dumps(boards())))
+    bases = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in shown}
+    assert {re.sub(r"_total$", "", name) for name in ours} - bases == set()
 
 
 def test_the_boards_are_those_of_the_code() -> None:

@@ -12,7 +12,7 @@ from gateway.cli.output import ConfigOption, JsonOption, print_json, print_line,
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.spool.protocol import Erasure
+    from gateway.spool.values import Erasure
 
 
 def erase(

@@ -29,7 +29,7 @@ from gateway.domain.lifecycle import State
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.spool.protocol import Story, StoryLine
+    from gateway.spool.values import Story, StoryLine
 
 _STORIES = 20
 

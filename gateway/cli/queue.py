@@ -23,7 +23,8 @@ from gateway.cli.output import (
 )
 from gateway.domain.lifecycle import State
 from gateway.domain.pauses import Pause, PauseKind
-from gateway.spool.protocol import AGE_STEPS_S, Filter, Listed, Spool, SpoolStats
+from gateway.spool.protocol import Spool
+from gateway.spool.values import AGE_STEPS_S, Filter, Listed, SpoolStats
 from providers.settings import parse_duration
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from gateway.domain.suppression import SUPPRESSING, Suppression, SuppressionReas
 from gateway.domain.trace_context import letter_ids
 from gateway.errors import SpoolError
 from gateway.spool.following import FollowStep
-from gateway.spool.protocol import NewLetter
 from gateway.spool.rows import UnreadableRow
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import NewLetter
 from providers.contract.address import InvalidAddress, parse_address
 from providers.contract.clock import Clock
 

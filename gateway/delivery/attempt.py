@@ -31,13 +31,8 @@ from gateway.domain.suppression import STATUS, told
 from gateway.domain.suppression import Suppression as SuppressedEntry
 from gateway.errors import SpoolError, UnknownQueueId
 from gateway.planner import Planner, parsed_message
-from gateway.spool.protocol import (
-    Change,
-    NewLetter,
-    QueuedMessage,
-    QueuedRecipient,
-    Spool,
-)
+from gateway.spool.protocol import Spool
+from gateway.spool.values import Change, NewLetter, QueuedMessage, QueuedRecipient
 from gateway.suppression import SuppressionList
 from providers.contract.clock import Clock
 from providers.contract.message import Message

@@ -30,7 +30,8 @@ from gateway.domain.retry import RetrySchedule
 from gateway.domain.window import Priority
 from gateway.errors import SpoolError
 from gateway.planner import Planner
-from gateway.spool.protocol import Claimed, CutShort, QueuedMessage, QueuedRecipient, Spool
+from gateway.spool.protocol import Spool
+from gateway.spool.values import Claimed, CutShort, QueuedMessage, QueuedRecipient
 from gateway.suppression import SuppressionList
 from providers.contract.clock import Clock
 from providers.contract.message import Message

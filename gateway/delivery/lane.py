@@ -20,7 +20,7 @@ from typing import cast
 from gateway.delivery.health import ProviderHealth
 from gateway.domain.health import CircuitState
 from gateway.domain.window import FairQueue, Priority
-from gateway.spool.protocol import QueuedMessage, QueuedRecipient
+from gateway.spool.values import QueuedMessage, QueuedRecipient
 from providers.contract.batch import Gathering
 from providers.contract.clock import Clock
 from providers.contract.message import Message

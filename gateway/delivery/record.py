@@ -15,13 +15,7 @@ from gateway.domain.disposition import Disposition
 from gateway.domain.events import AttemptEnded, AttemptLost, RecipientSuppressed
 from gateway.domain.lifecycle import State
 from gateway.domain.suppression import SuppressionReason
-from gateway.spool.protocol import (
-    AttemptEnd,
-    AttemptStart,
-    Change,
-    QueuedMessage,
-    QueuedRecipient,
-)
+from gateway.spool.values import AttemptEnd, AttemptStart, Change, QueuedMessage, QueuedRecipient
 from providers.contract.capabilities import Shortfall
 from providers.contract.envelope import Envelope
 from providers.contract.message import Message

@@ -17,7 +17,7 @@ from gateway.delivery.report_rules import ReportRules
 from gateway.domain.dsn import Fate, Original, Report, build_plain_report, build_report
 from gateway.domain.notification import Action
 from gateway.planner import Planner
-from gateway.spool.protocol import NewLetter, QueuedMessage
+from gateway.spool.values import NewLetter, QueuedMessage
 from providers.contract.address import Address
 from providers.contract.envelope import BodyType, Envelope, Notify, Recipient
 

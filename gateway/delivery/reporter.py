@@ -23,7 +23,7 @@ from gateway.domain.events import SenderTold
 from gateway.domain.later import client_address, complaint_fate, later_fate
 from gateway.domain.notification import Action, Result, action_for, why_not_answered
 from gateway.planner import Planner
-from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient
+from gateway.spool.values import NewLetter, QueuedMessage, QueuedRecipient
 from providers.contract.address import Address
 from providers.contract.clock import Clock
 from providers.contract.envelope import Notify, Ret

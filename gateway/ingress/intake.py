@@ -34,7 +34,8 @@ from gateway.ingress.instruction_fields import take_out, take_trace
 from gateway.ingress.submission import Reply, Submission, Verdict
 from gateway.ingress.urgency import priority_from
 from gateway.planner import Planner
-from gateway.spool.protocol import NewLetter, QueuedMessage, QueuedRecipient, Spool
+from gateway.spool.protocol import Spool
+from gateway.spool.values import NewLetter, QueuedMessage, QueuedRecipient
 from providers.contract.clock import Clock
 from providers.contract.message import Message
 from providers.mime.rewrite import SealedPart

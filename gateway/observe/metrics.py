@@ -43,7 +43,7 @@ from gateway.domain.pauses import PauseKind
 from gateway.domain.repair import Repair
 from gateway.domain.suppression import SuppressionReason
 from gateway.domain.trace_context import TraceContext
-from gateway.spool.protocol import SpoolStats
+from gateway.spool.values import SpoolStats
 from providers.contract.capabilities import Part
 from providers.contract.outcome import Kind
 from providers.contract.tracking import EventType

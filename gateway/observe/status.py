@@ -15,7 +15,8 @@ from pathlib import Path
 
 from gateway.errors import SpoolError
 from gateway.observe.metrics import Metrics
-from gateway.spool.protocol import Spool, SpoolStats
+from gateway.spool.protocol import Spool
+from gateway.spool.values import SpoolStats
 from providers.contract.clock import Clock
 
 _FRESH_S = 1.0  # looks at the spool are shared by all who ask within this time

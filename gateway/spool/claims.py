@@ -19,14 +19,6 @@ from gateway.domain.queue_id import queue_id_from_number
 from gateway.domain.window import Priority
 from gateway.spool.bodies import Bodies
 from gateway.spool.passage import tell_attempt
-from gateway.spool.protocol import (
-    AttemptEnd,
-    Claimed,
-    Corrupt,
-    CutShort,
-    QueuedMessage,
-    Recovery,
-)
 from gateway.spool.rows import (
     AnyRow,
     UnreadableRow,
@@ -38,6 +30,7 @@ from gateway.spool.rows import (
 )
 from gateway.spool.schema import UNSETTLED, UNSETTLED_OF_LETTER, content, message, recipient
 from gateway.spool.transaction import Transaction
+from gateway.spool.values import AttemptEnd, Claimed, Corrupt, CutShort, QueuedMessage, Recovery
 from providers.contract.outcome import DeliveryOutcome, Kind, Scope
 
 _LEAST_SHARE = 8  # of so many claimed, one is of the least urgent where such wait

@@ -19,11 +19,11 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Table, and_, or_, select, update
 
 from gateway.domain.lifecycle import SETTLED, State
-from gateway.spool.protocol import Erasure
 from gateway.spool.reading import AT_ONCE, ascii_lower, folded, written_forms
 from gateway.spool.rows import AnyRow, micros_from_moment
 from gateway.spool.schema import attempt, message, note, recipient, tracking_event
 from gateway.spool.transaction import Transaction
+from gateway.spool.values import Erasure
 
 ERASED = "erased@erased.invalid"
 """What stands in place of an address that was erased; no such domain can exist (RFC 6761 6.4)."""

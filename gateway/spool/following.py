@@ -16,11 +16,11 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.events import LetterTracked
 from gateway.domain.suppression import Suppression
-from gateway.spool.protocol import QueuedMessage
 from gateway.spool.rows import AnyRow, micros_from_moment, number_of, queued_message_from_rows
 from gateway.spool.schema import message, recipient, turn
 from gateway.spool.suppressions import add_in
 from gateway.spool.transaction import Transaction
+from gateway.spool.values import QueuedMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from gateway.domain.duplicates import Repeat
 from gateway.domain.lifecycle import SETTLED, State, may_follow
 from gateway.domain.repair import told
 from gateway.spool.following import FollowStep, take_step
-from gateway.spool.protocol import AttemptStart, Change, NewLetter
 from gateway.spool.repeats import Marked, address_of, are_new, find, keep, marked, repeat_from
 from gateway.spool.rows import (
     NEVER_US,
@@ -34,6 +33,7 @@ from gateway.spool.rows import (
 from gateway.spool.schema import ACCEPTED, attempt, recipient
 from gateway.spool.statements import ATTEMPT, MESSAGE, RECIPIENT, START
 from gateway.spool.transaction import Transaction
+from gateway.spool.values import AttemptStart, Change, NewLetter
 
 _NO_KEYS: frozenset[int] = frozenset()
 _OVERTAKEN = frozenset({-1})

@@ -31,7 +31,6 @@ from gateway.domain.queue_id import first_number_at, number_from_queue_id, queue
 from gateway.domain.tracking import Told, standing
 from gateway.errors import UnknownQueueId
 from gateway.spool.pausing import read_pauses
-from gateway.spool.protocol import AGE_STEPS_S, Filter, Listed, SpoolStats, Story, StoryLine
 from gateway.spool.rows import (
     AnyRow,
     listed_from_row,
@@ -54,6 +53,7 @@ from gateway.spool.schema import (
     tally,
 )
 from gateway.spool.tracking import known_events
+from gateway.spool.values import AGE_STEPS_S, Filter, Listed, SpoolStats, Story, StoryLine
 from providers.contract.address import InvalidAddress, parse_address
 
 AT_ONCE = 200

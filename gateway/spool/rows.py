@@ -20,7 +20,7 @@ from gateway.domain.trace_context import TraceContext, parse_traceparent
 from gateway.domain.window import Priority
 from gateway.errors import UnknownQueueId
 from gateway.spool.instructions import instructions_from_text, text_from_instructions
-from gateway.spool.protocol import (
+from gateway.spool.values import (
     AttemptEnd,
     Listed,
     NewLetter,

@@ -41,19 +41,6 @@ from gateway.spool.engine import Engine
 from gateway.spool.following import FollowStep, read_letter_of, read_position
 from gateway.spool.inquiries import forget_recipient
 from gateway.spool.passage import Decision, Passage, Recording
-from gateway.spool.protocol import (
-    AttemptStart,
-    Change,
-    Claimed,
-    Erasure,
-    Filter,
-    Listed,
-    NewLetter,
-    QueuedMessage,
-    Recovery,
-    SpoolStats,
-    Story,
-)
 from gateway.spool.reading import (
     find_letters,
     find_uncertain,
@@ -74,6 +61,19 @@ from gateway.spool.suppressions import SqlSuppressions
 from gateway.spool.tracking_records import TrackingRecords
 from gateway.spool.transaction import NO_OUTBOX, Outbox, Transaction, Writer
 from gateway.spool.url import parse_spool_url
+from gateway.spool.values import (
+    AttemptStart,
+    Change,
+    Claimed,
+    Erasure,
+    Filter,
+    Listed,
+    NewLetter,
+    QueuedMessage,
+    Recovery,
+    SpoolStats,
+    Story,
+)
 from gateway.spool.webhooks import SqlWebhooks
 from providers.contract.clock import Clock
 from providers.contract.outcome import DeliveryOutcome

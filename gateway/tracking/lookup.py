@@ -14,7 +14,8 @@ import structlog
 
 from gateway.errors import SpoolError, UnknownQueueId
 from gateway.spool.inquiries import Inquiry
-from gateway.spool.protocol import Listed, Spool
+from gateway.spool.protocol import Spool
+from gateway.spool.values import Listed
 from gateway.tracking.accounts import Account
 from providers.contract.address import InvalidAddress, parse_address
 from providers.contract.clock import Clock

@@ -17,10 +17,10 @@ from gateway.domain.lifecycle import SETTLED
 from gateway.spool import sqlite
 from gateway.spool.bodies import Bodies
 from gateway.spool.claims import Claims
-from gateway.spool.protocol import Change, NewLetter
 from gateway.spool.schema import ACCEPTED
 from gateway.spool.store import SqlSpool
 from gateway.spool.transaction import Transaction
+from gateway.spool.values import Change, NewLetter
 from providers.contract.outcome import Kind
 
 When = Callable[[tuple[Any, ...], Any], bool]

@@ -27,8 +27,8 @@ from gateway.domain.window import Priority
 from gateway.ingress.intake import SpoolingIntake
 from gateway.ingress.submission import Client, Reply, Submission, Verdict
 from gateway.planner import Planner
-from gateway.spool.protocol import Filter, Listed, NewLetter
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter, Listed, NewLetter
 from gateway.suppression import SuppressionList
 from providers.contract.envelope import Envelope
 from tests.support.builders import a_message, an_envelope

@@ -12,7 +12,7 @@ import pytest
 from gateway.domain.events import BatchEnded, RecipientSuppressed
 from gateway.domain.lifecycle import State
 from gateway.errors import SpoolFull
-from gateway.spool.protocol import AttemptStart
+from gateway.spool.values import AttemptStart
 from providers.contract.batch import Batch
 from providers.contract.capabilities import Rate
 from providers.contract.outcome import (

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from gateway.domain.lifecycle import State
 from gateway.domain.routing import Condition, OnThrottled, OnUncertain, Route
-from gateway.spool.protocol import Filter
+from gateway.spool.values import Filter
 from providers.contract.capabilities import ProviderCapabilities, Rate
 from providers.contract.outcome import (
     Cause,

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.domain.events import AttemptLost
 from gateway.domain.lifecycle import State
-from gateway.spool.protocol import AttemptStart
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import AttemptStart
 from providers.contract.capabilities import ProviderCapabilities
 from providers.contract.outcome import DeliveryReport, DeliveryRequest, Kind, accepted, all_same
 from tests.delivery.conftest import Delivery

@@ -12,7 +12,7 @@ from gateway.domain.instructions import Instructions
 from gateway.domain.lifecycle import State
 from gateway.domain.routing import Condition, Fidelity, Route, Schedule
 from gateway.domain.window import Priority
-from gateway.spool.protocol import Filter
+from gateway.spool.values import Filter
 from providers.contract.capabilities import Part, ProviderCapabilities
 from providers.contract.options import SendOptions
 from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope

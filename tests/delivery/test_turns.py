@@ -15,7 +15,7 @@ from gateway.errors import SpoolFull
 from gateway.ingress.intake import SpoolingIntake
 from gateway.ingress.submission import Client, Reply, Submission
 from gateway.planner import Planner
-from gateway.spool.protocol import AttemptStart
+from gateway.spool.values import AttemptStart
 from providers.contract.outcome import (
     DeliveryOutcome,
     DeliveryReport,

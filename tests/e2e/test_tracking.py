@@ -15,7 +15,7 @@ import pytest
 from gateway.app.spool import open_spool
 from gateway.config import load
 from gateway.domain.tracking import standing
-from gateway.spool.protocol import Story
+from gateway.spool.values import Story
 from providers.contract.tracking import EventType
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox

@@ -22,8 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gateway.domain.lifecycle import SETTLED, State
 from gateway.errors import UnknownQueueId
-from gateway.spool.protocol import Filter
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter
 from providers.contract.outcome import accepted
 from tests.support.letters import CONTENT, a_change, a_letter, a_start
 from tests.support.manual_clock import ManualClock

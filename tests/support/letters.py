@@ -14,14 +14,8 @@ from gateway.domain.instructions import NO_INSTRUCTIONS, Instructions
 from gateway.domain.lifecycle import State
 from gateway.domain.trace_context import TraceContext
 from gateway.domain.window import Priority
-from gateway.spool.protocol import (
-    AttemptEnd,
-    AttemptStart,
-    Change,
-    NewLetter,
-    QueuedMessage,
-    Spool,
-)
+from gateway.spool.protocol import Spool
+from gateway.spool.values import AttemptEnd, AttemptStart, Change, NewLetter, QueuedMessage
 from providers.contract.envelope import Envelope
 from providers.contract.outcome import DeliveryOutcome, Kind, Scope, accepted
 from tests.support.builders import an_envelope

@@ -28,7 +28,7 @@ from gateway.domain.lifecycle import State
 from gateway.domain.trace_context import TraceContext
 from gateway.domain.tracking import Source
 from gateway.observe.metrics import Metrics
-from gateway.spool.protocol import SpoolStats
+from gateway.spool.values import SpoolStats
 from providers.contract.capabilities import Part, Shortfall
 from providers.contract.outcome import DeliveryOutcome, Kind, Scope, accepted
 from providers.contract.tracking import EventType, TrackingEvent

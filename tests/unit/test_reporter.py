@@ -18,7 +18,7 @@ from gateway.domain.notification import Action, Result
 from gateway.domain.queue_id import QueueIdSource
 from gateway.domain.routing import Condition, Fidelity, Route
 from gateway.planner import Planner
-from gateway.spool.protocol import QueuedMessage, QueuedRecipient
+from gateway.spool.values import QueuedMessage, QueuedRecipient
 from providers.contract.address import parse_address
 from providers.contract.capabilities import ProviderCapabilities, Rate
 from providers.contract.envelope import BodyType, Envelope, Notify, Ret

@@ -26,8 +26,8 @@ from gateway.domain.suppression import Suppression, SuppressionReason
 from gateway.errors import SpoolError, UnknownQueueId
 from gateway.ingress.limits import Limits
 from gateway.ingress.submission import Client, Intake, Reply, Submission
-from gateway.spool.protocol import Filter, Listed
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter, Listed
 from gateway.web.api import models
 from gateway.web.api.guard import Guard, read_body
 from gateway.web.api.openapi import build_page

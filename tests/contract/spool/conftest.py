@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gateway.spool.protocol import NewLetter
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import NewLetter
 from tests.contract.spool.engines import SpoolEngine, SqliteStore, check_accounts
 from tests.contract.spool.postgresql_store import PostgresqlStore
 from tests.support.letters import a_letter

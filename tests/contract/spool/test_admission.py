@@ -10,8 +10,8 @@ import pytest
 from gateway.domain.lifecycle import State
 from gateway.errors import SpoolUnavailable, UnknownQueueId
 from gateway.spool.bodies import LARGE_OCTETS
-from gateway.spool.protocol import Filter, QueuedMessage, QueuedRecipient
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter, QueuedMessage, QueuedRecipient
 from providers.contract.address import parse_address
 from providers.contract.envelope import BodyType, Envelope, Notify, Recipient, Ret
 from tests.contract.spool.conftest import Admit, OpenSpool

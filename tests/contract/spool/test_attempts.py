@@ -11,8 +11,8 @@ import pytest
 from gateway.domain.lifecycle import SETTLED, TRANSITIONS, State
 from gateway.errors import UnknownQueueId
 from gateway.spool.bodies import LARGE_OCTETS
-from gateway.spool.protocol import Filter, StoryLine
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter, StoryLine
 from providers.contract.outcome import DeliveryOutcome, Kind, Scope
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import LEASE, UNCERTAIN_AFTER, SpoolEngine

@@ -10,8 +10,8 @@ import pytest
 from gateway.domain.lifecycle import State
 from gateway.errors import UnknownQueueId
 from gateway.spool.bodies import LARGE_OCTETS
-from gateway.spool.protocol import Filter
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.support.builders import an_envelope
 from tests.support.letters import a_change, a_letter, a_start

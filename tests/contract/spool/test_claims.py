@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from gateway.domain.lifecycle import State
-from gateway.spool.protocol import Claimed, CutShort, Filter, Recovery
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Claimed, CutShort, Filter, Recovery
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import LEASE, ON_SQLITE, UNCERTAIN_AFTER
 from tests.support.letters import a_change, a_letter, a_start, starts_of

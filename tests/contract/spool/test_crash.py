@@ -12,7 +12,7 @@ import pytest
 
 from gateway.domain.lifecycle import State
 from gateway.spool.bodies import LARGE_OCTETS
-from gateway.spool.protocol import CutShort, Filter, Recovery
+from gateway.spool.values import CutShort, Filter, Recovery
 from tests.contract.spool.conftest import OpenSpool
 from tests.contract.spool.engines import ON_SQLITE, SpoolEngine
 from tests.support.letters import a_letter, starts_of

@@ -10,8 +10,8 @@ from gateway.domain.lifecycle import State
 from gateway.domain.tracking import Source, Told
 from gateway.spool.erasing import ERASED
 from gateway.spool.inquiries import Inquiry
-from gateway.spool.protocol import Erasure, Filter
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Erasure, Filter
 from providers.contract.address import parse_address
 from providers.contract.envelope import Envelope, Recipient
 from providers.contract.options import SendOptions

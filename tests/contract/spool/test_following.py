@@ -10,8 +10,8 @@ import pytest
 from gateway.domain.lifecycle import State
 from gateway.errors import SpoolFull, UnknownQueueId
 from gateway.spool.bodies import LARGE_OCTETS
-from gateway.spool.protocol import Filter, NewLetter
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter, NewLetter
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import SpoolEngine
 from tests.contract.spool.test_crash import run_and_kill

@@ -10,9 +10,9 @@ from sqlalchemy import update
 from gateway.domain.instructions import Instructions
 from gateway.domain.lifecycle import State
 from gateway.domain.window import Priority
-from gateway.spool.protocol import Filter
 from gateway.spool.schema import message
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter
 from providers.contract.options import SendOptions
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import SpoolEngine

@@ -12,10 +12,10 @@ from sqlalchemy import column, table, text, update
 
 from gateway.errors import SpoolError, SpoolIncompatible, SpoolUnavailable
 from gateway.spool.bodies import LARGE_OCTETS
-from gateway.spool.protocol import Filter
 from gateway.spool.schema import VERSION as NEWEST
 from gateway.spool.schema import VERSION_TABLE
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import ON_SQLITE, SpoolEngine, SqliteStore
 from tests.support.letters import a_letter

@@ -8,8 +8,8 @@ from datetime import timedelta
 from gateway.domain.lifecycle import State
 from gateway.domain.pauses import Pause, PauseKind
 from gateway.spool.pausing import AT_ONCE
-from gateway.spool.protocol import Filter
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.support.letters import a_change, a_letter
 from tests.support.manual_clock import ManualClock

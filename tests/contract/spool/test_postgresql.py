@@ -21,11 +21,11 @@ from structlog.testing import capture_logs
 from gateway.errors import SpoolError, SpoolFull, SpoolIncompatible, SpoolUnavailable
 from gateway.spool import postgresql as module
 from gateway.spool.postgresql import PostgresqlEngine
-from gateway.spool.protocol import Filter, Recovery
 from gateway.spool.schema import metadata
 from gateway.spool.sqlstate import trouble_from_error
 from gateway.spool.statements import Statements
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter, Recovery
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import LEASE, ON_POSTGRESQL
 from tests.contract.spool.postgresql_store import PostgresqlStore

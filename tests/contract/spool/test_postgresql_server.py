@@ -16,8 +16,8 @@ import pytest
 from gateway.domain.lifecycle import State
 from gateway.errors import SpoolUnavailable, UnknownQueueId
 from gateway.spool.postgresql import PostgresqlEngine, _Connection
-from gateway.spool.protocol import Filter
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import ON_POSTGRESQL
 from tests.contract.spool.postgresql_store import PostgresqlStore

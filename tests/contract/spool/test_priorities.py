@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.domain.window import Priority
-from gateway.spool.protocol import Claimed
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Claimed
 from tests.contract.spool.conftest import Admit
 from tests.support.builders import an_envelope
 from tests.support.manual_clock import ManualClock

@@ -10,8 +10,8 @@ import pytest
 from gateway.domain.duplicates import Mark, Repeat, mark_of_letter
 from gateway.domain.lifecycle import State
 from gateway.spool.bodies import LARGE_OCTETS
-from gateway.spool.protocol import Filter, NewLetter
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter, NewLetter
 from tests.contract.spool.conftest import OpenSpool
 from tests.contract.spool.engines import ON_POSTGRESQL, SpoolEngine
 from tests.support.letters import CONTENT, a_change, a_letter, starts_of

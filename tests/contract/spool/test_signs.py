@@ -10,8 +10,8 @@ import pytest
 from gateway.domain.lifecycle import State
 from gateway.errors import UnknownQueueId
 from gateway.spool.bodies import LARGE_OCTETS
-from gateway.spool.protocol import Filter, Listed
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter, Listed
 from providers.contract.outcome import accepted
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import UNCERTAIN_AFTER

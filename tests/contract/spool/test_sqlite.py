@@ -17,10 +17,10 @@ from sqlalchemy import event
 
 from gateway.errors import SpoolError, SpoolFull, SpoolUnavailable
 from gateway.spool.bodies import LARGE_OCTETS
-from gateway.spool.protocol import Filter
 from gateway.spool.sqlite import SqliteEngine
 from gateway.spool.statements import Statements
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter
 from tests.contract.spool.conftest import Admit
 from tests.contract.spool.engines import ON_SQLITE, SqliteStore
 from tests.contract.spool.test_crash import PROJECT

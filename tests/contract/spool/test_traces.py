@@ -8,8 +8,8 @@ from sqlalchemy import update
 
 from gateway.domain.trace_context import TraceContext
 from gateway.domain.tracking import Source, Told
-from gateway.spool.protocol import Filter
 from gateway.spool.schema import message
+from gateway.spool.values import Filter
 from providers.contract.outcome import accepted
 from providers.contract.tracking import EventType, TrackingEvent
 from tests.contract.spool.conftest import OpenSpool

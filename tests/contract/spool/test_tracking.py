@@ -9,9 +9,9 @@ from gateway.domain.events import LetterTracked
 from gateway.domain.lifecycle import State
 from gateway.domain.tracking import Source, Told
 from gateway.spool.inquiries import Answer, Inquiry
-from gateway.spool.protocol import Filter, Story
 from gateway.spool.store import SqlSpool
 from gateway.spool.tracking import tidings
+from gateway.spool.values import Filter, Story
 from providers.contract.outcome import accepted
 from providers.contract.tracking import EventType, RejectReason, TrackingEvent
 from tests.contract.spool.conftest import Admit

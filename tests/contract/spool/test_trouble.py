@@ -12,9 +12,9 @@ from gateway.domain.lifecycle import State
 from gateway.domain.queue_id import number_from_queue_id
 from gateway.errors import SpoolFull, SpoolUnavailable, UnknownQueueId
 from gateway.spool.bodies import LARGE_OCTETS
-from gateway.spool.protocol import Filter, NewLetter
 from gateway.spool.schema import content, message, recipient
 from gateway.spool.store import SqlSpool
+from gateway.spool.values import Filter, NewLetter
 from tests.contract.spool.conftest import Admit, OpenSpool
 from tests.contract.spool.engines import SpoolEngine
 from tests.support.letters import CONTENT, a_change, a_letter, a_start

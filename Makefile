@@ -34,7 +34,7 @@ run: $(VENV)/run.stamp ## the gateway on an embedded spool, with the sandbox as 
 test: $(VENV)/dev.stamp ## everything CI runs: check, then all tests
 	@tests/system-packages
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.stamp ## format, lint, types, import order
 	$(BIN)/ruff format --check .

@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help run test check format docs lock bench soak drill plots flood image weigh bare fuzz clean
+.PHONY: help run test check format docs lock bench soak drill plots alert-drill flood image weigh bare fuzz clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 # One stamp for what the gateway needs, one for what its developers need on top of it.
 $(VENV)/run.stamp: requirements.lock pyproject.toml
@@ -75,6 +75,10 @@ flood: $(VENV)/dev.stamp ## the front door beside IDLE=10000 idle connections, a
 drill: $(VENV)/dev.stamp ## providers limited, down, hung and flapping under load, as a table
 	@tests/system-packages
 	@$(BIN)/python -m tests.drills --record var/drills.json
+
+alert-drill: $(VENV)/dev.stamp ## every alert raised for real, the table into docs/alert-drill.md
+	@tests/system-packages
+	@$(BIN)/python -m tests.alerts --page docs/alert-drill.md
 
 plots: $(VENV)/plots.stamp var/drills.json ## pictures and table of docs/drills.md, from the last drill
 	@$(BIN)/python -m tests.drills.page var/drills.json docs/drills.md

@@ -8,7 +8,7 @@ The page's own words stay; between its two marks stands what was measured. Run a
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.drills.record import Record, read_record
@@ -17,8 +17,13 @@ OPENING, CLOSING = "<!-- figures -->\n", "<!-- /figures -->"
 
 
 def with_figures(page: str, record: Record) -> str:
+    """A page with the figures of a record between its marks; see `between_marks`."""
+    return between_marks(page, list(_lines(record)))
+
+
+def between_marks(page: str, lines: Sequence[str]) -> str:
     """
-    A page with the figures of a record between its marks.
+    A page with other lines between its marks.
 
     Raises:
         ValueError: It has no such marks.
@@ -27,7 +32,7 @@ def with_figures(page: str, record: Record) -> str:
     _, closing, after = rest.partition(CLOSING)
     if not (opening and closing):
         raise ValueError(f"the page has no {OPENING.strip()} and {CLOSING}")
-    return before + opening + "\n".join(_lines(record)) + "\n" + closing + after
+    return before + opening + "\n".join(lines) + "\n" + closing + after
 
 
 def _lines(record: Record) -> Iterator[str]:

@@ -61,24 +61,27 @@ class Status:
     async def refresh(self) -> None:
         """Look at the spool, unless somebody just has; trouble is kept as a reason."""
         async with self._looking:
-            if self._clock.monotonic() - self._looked_at < _FRESH_S:
-                return
-            now = self._clock.now()
-            try:
-                self._stats = await self._spool.stats(now)
-            except SpoolError as error:
-                self._unreadable = error.reason
-            else:
-                self._unreadable = ""
-                self._metrics.set_stats(self._stats, now)
-            self._metrics.spool_free_bytes.set(_free_octets(self._folder))
+            if self._clock.monotonic() - self._looked_at >= _FRESH_S:
+                await self._look()
+            # What waits grows older between two looks, for the gauges as for readiness.
+            if self._stats is not None:
+                self._metrics.set_stats(self._stats, self._clock.now())
             self._metrics.ready.set(0 if self._reasons() else 1)
-            self._looked_at = self._clock.monotonic()
 
     async def unready_reasons(self) -> tuple[str, ...]:
         """Why no mail should be sent here now; empty when all is well."""
         await self.refresh()
         return self._reasons()
+
+    async def _look(self) -> None:
+        try:
+            self._stats = await self._spool.stats(self._clock.now())
+        except SpoolError as error:
+            self._unreadable = error.reason
+        else:
+            self._unreadable = ""
+        self._metrics.spool_free_bytes.set(_free_octets(self._folder))
+        self._looked_at = self._clock.monotonic()
 
     def _reasons(self) -> tuple[str, ...]:
         reasons = []

@@ -81,7 +81,9 @@ async def test_provider_down_for_a_while_and_back(
     await sandbox.stop()
     queue_id = await send(gateway)
     await gateway.wait_for(disposition("deferred"))
-    assert await states(gateway, queue_id) == {"a@example.org": "waiting"}
+    # The wait is short, and the next attempt may have begun before the command looks.
+    (state,) = (await states(gateway, queue_id)).values()
+    assert state in {"waiting", "sending"}
     await sandbox.start()
     await sandbox.letterbox.wait_until(arrived(1), timeout_s=20)
     await gateway.wait_for(disposition("handed_over"))

@@ -34,6 +34,7 @@ from gateway.planner import Planner, parsed_message
 from gateway.spool.protocol import Spool
 from gateway.spool.values import Change, NewLetter, QueuedMessage, QueuedRecipient
 from gateway.suppression import SuppressionList
+from providers.contract.address import Address
 from providers.contract.clock import Clock
 from providers.contract.message import Message
 from providers.contract.options import SendOptions
@@ -115,6 +116,8 @@ class AttemptMaker:
 
         Recipients whose plan leads elsewhere are sent there; never raises for trouble.
         """
+        if job.begun_at is not None:
+            return [self._begun(job, job.begun_at, provider)]
         try:
             message = await self._message(job.in_hand, provider)
         except UnknownQueueId:
@@ -136,13 +139,24 @@ class AttemptMaker:
             for options, ready in await self._sort_out(job, message)
         ]
 
+    def _begun(self, job: Job, begun_at: datetime, provider: Provider) -> Attempt:
+        """The attempt of a fresh letter that was planned and recorded with its admission."""
+        in_hand = job.in_hand
+        message = in_hand.message
+        assert message is not None  # noqa: S101 - a fresh letter comes with it
+        message = self._with_needs(message, in_hand.letter, provider)
+        options = passed_options(in_hand.letter.instructions.options, provider.capabilities)
+        return Attempt(job, provider.name, message, list(job.recipients), begun_at, options)
+
     async def begin(self, attempt: Attempt) -> Attempt | None:
         """
-        Record the start, without which nothing is sent.
+        Record the start, without which nothing is sent, unless it was recorded with the letter.
 
         Returns:
             The attempt for the recipients that are still ours, begun now; `None` when none is.
         """
+        if attempt.job.begun_at is not None:
+            return attempt
         attempt = replace(attempt, started_at=self.clock.now())
         lost = await self._start(attempt)
         if not lost:
@@ -236,15 +250,20 @@ class AttemptMaker:
     async def _message(self, in_hand: LetterInHand, provider: Provider) -> Message:
         """The letter, loaded once for all its jobs, with as many of its needs as this one takes."""
         async with in_hand.loading:
-            message = in_hand.message
-            envelope = envelope_of(in_hand.letter, in_hand.letter.recipients)
+            letter, message = in_hand.letter, in_hand.message
             if message is None:
-                content = await self.spool.content(in_hand.letter.queue_id)
-                message = self.planner.message(content, envelope, in_hand.letter.instructions)
-            if not message.needs.complete and not provider.capabilities.raw_mime:
-                message = parsed_message(message.content, envelope)
-            in_hand.message = message
+                content = await self.spool.content(letter.queue_id)
+                envelope = envelope_of(letter, letter.recipients)
+                message = self.planner.message(content, envelope, letter.instructions)
+            in_hand.message = self._with_needs(message, letter, provider)
+            return in_hand.message
+
+    @staticmethod
+    def _with_needs(message: Message, letter: QueuedMessage, provider: Provider) -> Message:
+        """The letter with as many of its needs as this provider takes."""
+        if message.needs.complete or provider.capabilities.raw_mime:
             return message
+        return parsed_message(message.content, envelope_of(letter, letter.recipients))
 
     async def _sort_out(
         self, job: Job, message: Message
@@ -296,6 +315,13 @@ class AttemptMaker:
             unmade = Attempt(job, recipients[0].provider, message, recipients, now)
             await self._settle(unmade, suppressed, now)
         return ready.values()
+
+    def may_be_suppressed(self, forward_paths: Iterable[Address]) -> bool:
+        """Whether one of these may be on the suppression list; False is sure."""
+        suppressions = self.suppressions
+        if suppressions is None or suppressions.is_empty:
+            return False
+        return any(suppressions.may_hold(path) for path in forward_paths)
 
     async def _suspects(self, job: Job) -> Mapping[str, SuppressedEntry]:
         """Those of a job's recipients that are on the suppression list, by folded address."""

@@ -9,7 +9,7 @@ and `attempt`; composition and shutdown are `app`'s.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from gateway.delivery.bulk import BatchMaker
 from gateway.delivery.health import ProviderHealth
 from gateway.delivery.lane import Job, Lane, LetterInHand
 from gateway.delivery.reporter import Reporter
+from gateway.delivery.reservation import Reservation
 from gateway.delivery.shared_pace import SharedPace
 from gateway.delivery.single import LetterMaker
 from gateway.delivery.verdicts import Verdict
@@ -33,8 +34,8 @@ from gateway.planner import Planner
 from gateway.spool.protocol import Spool
 from gateway.spool.values import Claimed, CutShort, QueuedMessage, QueuedRecipient
 from gateway.suppression import SuppressionList
+from providers.contract.address import Address
 from providers.contract.clock import Clock
-from providers.contract.message import Message
 from providers.contract.provider import Pace, Provider
 from providers.pacing import TokenBucket
 
@@ -136,14 +137,29 @@ class Dispatcher:
         self._look_for_strays = asyncio.Event()
 
     def reserve(
-        self, providers: Iterable[str], octets: int, priority: Priority, sender: str
-    ) -> bool:
+        self,
+        providers: Collection[str],
+        forward_paths: Sequence[Address],
+        *,
+        octets: int,
+        priority: Priority,
+        sender: str,
+        at_once: bool,
+    ) -> Reservation | None:
         """
-        Whether a fresh letter of this size and sender may be handed over without a claim.
+        Whether a fresh letter may be handed over without a claim, and even be under way at once.
 
-        Says no when a lane has no room, when older letters wait for the room it has, or when the
-        hand-off memory is used up: the letter then waits in the spool like any other. On yes the
-        memory is taken, and `hand` or `release` must follow.
+        None when a lane has no room, when older letters wait for the room it has, or when the
+        hand-off memory is used up: the letter then waits in the spool like any other. Else the
+        memory is taken, and `hand` or `release` of what is returned must follow.
+
+        Args:
+            providers: Whom its recipients are planned for.
+            forward_paths: Its recipients.
+            octets: The size of its content.
+            priority: How urgent it is.
+            sender: Its reverse-path as received; empty for the null one.
+            at_once: Whether it has no time of its own to wait for.
         """
         lanes = [self._lanes.get(name) for name in providers]
         if (
@@ -155,18 +171,32 @@ class Dispatcher:
             for lane in lanes:
                 if lane is not None:
                     lane.expect_more()
-            return False
+            return None
         self._hand_off_octets += octets
-        return True
+        promised = (
+            at_once
+            and len(lanes) == 1
+            and not self._attempt.may_be_suppressed(forward_paths)
+            and lanes[0] is not None
+            and lanes[0].promise(len(forward_paths))
+        )
+        return Reservation(self, octets, lanes[0] if promised else None, self._clock)
 
-    def release(self, octets: int) -> None:
-        """Give back what `reserve` took, when the letter was not admitted."""
+    def free(self, octets: int) -> None:
+        """Content of a fresh letter is not kept any more."""
         self._hand_off_octets -= octets
 
-    def hand(self, letter: QueuedMessage, message: Message) -> None:
-        """Take a fresh letter, leased at admission, into the windows of its providers."""
-        in_hand = LetterInHand(letter, self._clock.now(), message, octets=message.size)
-        self._add(in_hand)
+    def add(self, in_hand: LetterInHand) -> None:
+        """Put a leased letter's recipients into the windows of their providers."""
+        by_lane: dict[Lane, list[QueuedRecipient]] = {}
+        for queued in in_hand.letter.recipients:
+            # A reload may have taken the provider away since; any lane finds that out.
+            lane = self._lanes.get(queued.provider) or self._first_lane()
+            # A lease that lapsed while this process was frozen can be claimed by itself again.
+            if not lane.holds(in_hand.letter.queue_id, queued.recipient.key):
+                by_lane.setdefault(lane, []).append(queued)
+        for lane, recipients in by_lane.items():
+            lane.add(in_hand, tuple(recipients))
 
     def expect(self, provider: str, due_at: datetime) -> None:
         """A letter in the spool is due for this provider at that moment."""
@@ -183,10 +213,16 @@ class Dispatcher:
         self._attempt.verdicts.end()
 
     async def start(self) -> None:
-        """Start the workers, the feeders and the renewal of leases; pauses are known before."""
+        """
+        Start the workers, the feeders and the renewal of leases.
+
+        When it returns, pauses are known, and so is whether older letters wait before fresh ones.
+        """
         await self._look_at_pauses()
         self._rouse = _ROUSE_LOOKS  # a former life may have ended between a pause's end and that
         for lane in self._lanes.values():
+            if not self._planner.pauses.concern(lane.name):  # else each letter takes its time
+                await self._fill(lane)
             self._open(lane)
         for coroutine, name in (
             (self._renew(), "lease renewal"),
@@ -303,15 +339,13 @@ class Dispatcher:
             log.warning("leases_not_given_back", reason=error.reason)
 
     def _closed(self, in_hand: LetterInHand) -> None:
-        self._hand_off_octets -= in_hand.octets
+        self.free(in_hand.octets)
 
     async def _feed(self, lane: Lane) -> None:
         """Claim while there is more and room for it; look again when woken, or in a while."""
         while True:
             if lane.has_room:
-                room = lane.room
-                claimed = await self._claim(lane, room, urgent=lane.urgent_room)
-                lane.more_waits = _may_be_more(claimed, room)
+                await self._fill(lane)
             elif lane.more_waits:
                 # What is urgent, and what a flood of one sender would keep out.
                 await self._claim(lane, 0, urgent=lane.urgent_room)
@@ -320,6 +354,12 @@ class Dispatcher:
             if not (lane.more_waits and lane.has_room):
                 await self._wait(lane)
 
+    async def _fill(self, lane: Lane) -> None:
+        """Claim as much as there is room for."""
+        room = lane.room
+        claimed = await self._claim(lane, room, urgent=lane.urgent_room)
+        lane.more_waits = _may_be_more(claimed, room)
+
     async def _take(self, lane: Lane, letter: QueuedMessage) -> None:
         """Put a claimed letter into the window, but for what a pause keeps back."""
         # Here and not in the lane: what waits for a pause to end must not use up the account's
@@ -327,7 +367,7 @@ class Dispatcher:
         if self._planner.pauses.concern(lane.name):
             letter = replace(letter, recipients=await self._attempt.put_off(letter))
         if letter.recipients:
-            self._add(LetterInHand(letter, self._clock.now()))
+            self.add(LetterInHand(letter, self._clock.now()))
 
     async def _claim(
         self, lane: Lane, limit: int, *, urgent: int = 0, besides: frozenset[str] = frozenset()
@@ -355,18 +395,6 @@ class Dispatcher:
         if lane.next_due is not None and lane.next_due <= self._clock.now():
             lane.next_due = None
             lane.more_waits = True
-
-    def _add(self, in_hand: LetterInHand) -> None:
-        """Put a leased letter's recipients into the lanes of their providers."""
-        by_lane: dict[Lane, list[QueuedRecipient]] = {}
-        for queued in in_hand.letter.recipients:
-            # A reload may have taken the provider away since; any lane finds that out.
-            lane = self._lanes.get(queued.provider) or self._first_lane()
-            # A lease that lapsed while this process was frozen can be claimed by itself again.
-            if not lane.holds(in_hand.letter.queue_id, queued.recipient.key):
-                by_lane.setdefault(lane, []).append(queued)
-        for lane, recipients in by_lane.items():
-            lane.add(in_hand, tuple(recipients))
 
     def _first_lane(self) -> Lane:
         return next(iter(self._lanes.values()))

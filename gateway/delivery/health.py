@@ -78,6 +78,10 @@ class ProviderHealth:
         """Seconds for which letters wait that only this provider could have."""
         return max(self.next_probe_s, self._least_wait_s)
 
+    def enter_now(self) -> bool:
+        """Whether an attempt may start without a wait; on yes `leave` must follow."""
+        return self._circuit.begin()
+
     async def enter(self) -> bool:
         """
         Wait until an attempt may start, or the provider is given none.

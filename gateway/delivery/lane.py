@@ -51,10 +51,15 @@ def sender_of(letter: QueuedMessage) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt to be made: recipients of one letter that fit into one request."""
+    """
+    One attempt to be made: recipients of one letter that fit into one request.
+
+    With `begun_at`, it is on record since then that the attempt is under way.
+    """
 
     in_hand: LetterInHand
     recipients: tuple[QueuedRecipient, ...]
+    begun_at: datetime | None = None
 
     @property
     def queue_id(self) -> str:
@@ -156,7 +161,10 @@ class Lane:
         self._gate = asyncio.Lock()  # for the worker whose turn is next
         self._held: set[tuple[str, int]] = set()
         self._running: set[Job] = set()
+        self._promised = 0  # jobs that will be run past the window
+        self._at_once = takes.connections * _ATTEMPTS_PER_CONNECTION
         self._workers: list[asyncio.Task[None]] = []
+        self._passing: set[asyncio.Task[None]] = set()
 
     @property
     def room(self) -> int:
@@ -213,13 +221,51 @@ class Lane:
         step = 1 if self._gathers else most or len(recipients)
         for start in range(0, len(recipients), step):
             job = Job(in_hand, recipients[start : start + step])
-            in_hand.open_jobs += 1
-            self._held.update(job.leases)
-            self._held_of[job.sender] += len(job.recipients)
+            self._hold(job)
             self._jobs.put(
                 job, priority=in_hand.letter.priority, sender=job.sender, domain=job.domain
             )
         self._came.set()
+
+    def promise(self, recipients: int) -> bool:
+        """
+        Whether an attempt for a fresh letter may begin at once, before the letter is admitted.
+
+        It may where a worker would take it straight away: nothing waits for a turn, the provider is
+        well, its account has a place free, which is taken, and so many recipients fit into one
+        request. On yes `run` or `forgo` must follow.
+        """
+        most = self.provider.capabilities.max_recipients
+        if (
+            self._gathers
+            or self._jobs
+            or len(self._running) + self._promised >= self._at_once
+            or (most and recipients > most)
+            or not self.health.enter_now()
+        ):
+            return False
+        if self._pace.take(self._clock.monotonic()) > 0:
+            self.health.leave(None)
+            return False
+        self._promised += 1
+        return True
+
+    def forgo(self) -> None:
+        """What was promised will not be run: the letter was not admitted."""
+        self._promised -= 1
+        self.health.leave(None)
+        self._ended.set()
+
+    def run(self, in_hand: LetterInHand) -> None:
+        """Make the attempt that was promised; it is on record since the letter's arrival."""
+        job = Job(in_hand, in_hand.letter.recipients, in_hand.letter.arrival)
+        self._hold(job)
+        self._jobs.pass_by(job.domain)
+        self._promised -= 1
+        self._running.add(job)
+        task = asyncio.create_task(self._carry_out(job), name=f"lane {self.name}")
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
 
     def start(self) -> None:
         """Start the workers: some for each connection; one for each where letters are gathered."""
@@ -240,9 +286,10 @@ class Lane:
 
     async def stop(self) -> None:
         """Cancel the workers and wait for them; an attempt under way is recorded as uncertain."""
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        tasks = [*self._workers, *self._passing]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._workers.clear()
         await self.health.stop()
 
@@ -259,8 +306,8 @@ class Lane:
             self.wake.set()
 
     async def finished(self) -> None:
-        """Wait until no attempt is under way."""
-        while self._running:
+        """Wait until no attempt is under way, or promised."""
+        while self._running or self._promised:
             self._ended.clear()
             await self._ended.wait()
 
@@ -273,10 +320,13 @@ class Lane:
                     continue
                 job = self._jobs.pop()
             self._running.add(job)
-            try:
-                await self._attempt(job, self.provider, self._access)
-            finally:
-                self._end((job,))
+            await self._carry_out(job)
+
+    async def _carry_out(self, job: Job) -> None:
+        try:
+            await self._attempt(job, self.provider, self._access)
+        finally:
+            self._end((job,))
 
     async def _work_on_batches(self, provider: BulkProvider) -> None:
         while True:
@@ -337,6 +387,11 @@ class Lane:
         while (wait := self._pace.take(self._clock.monotonic())) > 0:
             await self._clock.sleep(wait)
             self._throttled(self.name, wait)
+
+    def _hold(self, job: Job) -> None:
+        job.in_hand.open_jobs += 1
+        self._held.update(job.leases)
+        self._held_of[job.sender] += len(job.recipients)
 
     def _close(self, job: Job) -> None:
         self._held.difference_update(job.leases)

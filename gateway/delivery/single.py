@@ -39,7 +39,8 @@ class LetterMaker:
 
     async def _try(self, attempt: Attempt, provider: Provider, access: Access) -> None:
         """Make an attempt, unless the provider is given no letters now."""
-        if not await access.health.enter():
+        # What is on record as begun was let in before.
+        if attempt.job.begun_at is None and not await access.health.enter():
             await put_aside(self.attempts, attempt, access.health)
             return
         report = None

@@ -54,7 +54,7 @@ class FairQueue(Generic[T]):
     """
     What waits, in the order of its turns.
 
-    Whoever takes a job with `pop` says `done` with the same domain when it is over.
+    Whoever takes a job with `pop`, or passes by, says `done` with the same domain when it is over.
     """
 
     def __init__(self) -> None:
@@ -108,8 +108,12 @@ class FairQueue(Generic[T]):
         else:
             del flows[flow.key]
         self._waiting -= 1
-        self._under_way[flow.domain] = self._under_way.get(flow.domain, 0) + 1
+        self.pass_by(flow.domain)
         return job
+
+    def pass_by(self, domain: str) -> None:
+        """A job for this domain is under way that did not wait for a turn."""
+        self._under_way[domain] = self._under_way.get(domain, 0) + 1
 
     def done(self, domain: str) -> None:
         """A job for this domain is over."""

@@ -7,7 +7,7 @@ for a provider.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -36,6 +36,7 @@ from gateway.ingress.urgency import priority_from
 from gateway.planner import Planner
 from gateway.spool.protocol import Spool
 from gateway.spool.values import NewLetter, QueuedMessage, QueuedRecipient
+from providers.contract.address import Address
 from providers.contract.clock import Clock
 from providers.contract.message import Message
 from providers.mime.rewrite import SealedPart
@@ -48,21 +49,37 @@ def as_named(named: TraceContext | None) -> TraceContext | None:
     return named
 
 
-class HandOff(Protocol):
-    """The way past the spool's claim for a fresh letter; the dispatcher."""
+class Room(Protocol):
+    """Room for a fresh letter past the spool's claim; `hand` or `release` must follow."""
 
-    def reserve(
-        self, providers: Iterable[str], octets: int, priority: Priority, sender: str
-    ) -> bool:
-        """Whether it can take a letter of this size and sender for these providers now."""
-        ...
-
-    def release(self, octets: int) -> None:
-        """Give back what was reserved: the letter was not admitted."""
+    @property
+    def begun(self) -> bool:
+        """Whether a first attempt for all recipients is to be recorded with the letter."""
         ...
 
     def hand(self, letter: QueuedMessage, message: Message) -> None:
         """Deliver this letter; it is leased."""
+        ...
+
+    def release(self) -> None:
+        """Give it back: the letter was not admitted."""
+        ...
+
+
+class HandOff(Protocol):
+    """The way past the spool's claim for a fresh letter; the dispatcher."""
+
+    def reserve(
+        self,
+        providers: Collection[str],
+        forward_paths: Sequence[Address],
+        *,
+        octets: int,
+        priority: Priority,
+        sender: str,
+        at_once: bool,
+    ) -> Room | None:
+        """Room for a letter of this size and sender for these providers; `None`: not now."""
         ...
 
     def verdict(self, queue_id: str, keys: Iterable[int]) -> Awaited | None:
@@ -115,7 +132,7 @@ class SpoolingIntake:
         del submission  # its content was copied, and shall not be kept while we wait for the disk
         if isinstance(prepared, Reply):
             return prepared
-        letter, message, direct = prepared
+        letter, message, room, direct = prepared
         recipients = letter.envelope.recipients
         awaited = None
         if direct is not None:
@@ -124,7 +141,7 @@ class SpoolingIntake:
         try:
             repeat = await self.spool.admit(letter)
         except BaseException as error:
-            self._let_go(letter, message, awaited)
+            _let_go(room, awaited)
             if isinstance(error, SpoolError):
                 log.warning("letter_not_admitted", **letter.ids, reason=error.reason)
                 full = isinstance(error, SpoolFull)
@@ -133,13 +150,13 @@ class SpoolingIntake:
         if repeat is not None:
             self.emit(_repeated(letter, repeat, named))
             if len(repeat.keys) == len(recipients):
-                self._let_go(letter, message, awaited)
+                _let_go(room, awaited)
                 return replies.queued_as(repeat.queue_id)
             letter = _without(letter, repeat.keys)
             if awaited is not None:
                 awaited.leave_out(repeat.keys)
-        if letter.leased:
-            self.hand_off.hand(_queued(letter), message)
+        if room is not None:
+            room.hand(_queued(letter), message)
         for provider, due_at in zip(letter.providers, letter.due_at, strict=False):
             self.hand_off.expect(provider, due_at)
         self.emit(_received(letter, named, admitted_at, self.clock.now()))
@@ -150,16 +167,9 @@ class SpoolingIntake:
             letter.queue_id, recipients, awaited, timeout_s, self.spool, letter.ids
         )
 
-    def _let_go(self, letter: NewLetter, message: Message, awaited: Awaited | None) -> None:
-        """Undo what was made ready for a letter that is not in the spool after all."""
-        if letter.leased:
-            self.hand_off.release(message.size)
-        if awaited is not None:
-            awaited.forget()
-
     def _prepare(
         self, submission: Submission, trace_context: TraceContext | None
-    ) -> tuple[NewLetter, Message, timedelta | None] | Reply:
+    ) -> tuple[NewLetter, Message, Room | None, timedelta | None] | Reply:
         """The letter to admit, its header complete, and how long to wait; or the refusal."""
         arrival = self.clock.now()
         instructed = self._instructed(submission, arrival)
@@ -182,8 +192,18 @@ class SpoolingIntake:
         priority = instructions.priority
         if priority is None:
             priority = priority_from(completed.content)
-        reverse_path = submission.envelope.reverse_path
-        sender = "" if reverse_path is None else reverse_path.text
+        mark = self._mark(as_it_came, completed.message_id, queue_id, instructions)
+        room = None
+        if not due_at:
+            reverse_path = submission.envelope.reverse_path
+            room = self.hand_off.reserve(
+                set(providers),
+                [recipient.forward_path for recipient in submission.envelope.recipients],
+                octets=message.size,
+                priority=priority,
+                sender="" if reverse_path is None else reverse_path.text,
+                at_once=instructions.send_at is None,
+            )
         letter = NewLetter(
             queue_id=queue_id,
             envelope=submission.envelope,
@@ -194,16 +214,16 @@ class SpoolingIntake:
             message_id=completed.message_id,
             repairs=completed.repairs,
             providers=providers,
-            leased=not due_at
-            and self.hand_off.reserve(set(providers), message.size, priority, sender),
+            leased=room is not None,
             instructions=instructions,
             due_at=due_at,
-            mark=self._mark(as_it_came, completed.message_id, queue_id, instructions),
+            mark=mark,
             user=submission.client.user,
             priority=priority,
             trace=trace_context,
+            begun_at=arrival if room is not None and room.begun else None,
         )
-        return letter, message, _direct_timeout(plans, instructions)
+        return letter, message, room, _direct_timeout(plans, instructions)
 
     def _mark(
         self, as_it_came: Submission, message_id: str, queue_id: str, instructions: Instructions
@@ -255,6 +275,14 @@ class SpoolingIntake:
                 return replies.cannot_be_carried(_reason(plan))
             plans.append(plan)
         return plans
+
+
+def _let_go(room: Room | None, awaited: Awaited | None) -> None:
+    """Undo what was made ready for a letter that is not in the spool after all."""
+    if room is not None:
+        room.release()
+    if awaited is not None:
+        awaited.forget()
 
 
 def _traced(submission: Submission) -> tuple[Submission, TraceContext | None]:

@@ -104,6 +104,8 @@ def recipient_values(number: int, letter: NewLetter, token: int, lease_us: int) 
     arrival = micros_from_moment(letter.arrival)
     recipients = letter.envelope.recipients
     due = tuple(map(micros_from_moment, letter.due_at)) or (arrival,) * len(recipients)
+    begun = letter.begun_at is not None
+    started_at = None if letter.begun_at is None else micros_from_moment(letter.begun_at)
     return [
         (
             number,
@@ -111,16 +113,16 @@ def recipient_values(number: int, letter: NewLetter, token: int, lease_us: int) 
             recipient.forward_path.text,
             recipient.orcpt,
             _notify_text(recipient.notify),
-            "waiting",
+            "sending" if begun else "waiting",
             0,
             provider,
             "",
-            0,
+            int(begun),
             *((arrival + lease_us, due_at, token) if letter.leased else (due_at, None, None)),
             "",
             "",
             "",
-            None,
+            started_at,
             0,
             int(letter.priority),
         )

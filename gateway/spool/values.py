@@ -38,6 +38,8 @@ class NewLetter:
         message_id: Value of its Message-ID field, with angle brackets.
         providers: For each recipient in order, who shall have it first.
         leased: The caller delivers it at once; else it waits for `claim`.
+        begun_at: When a first attempt for all its recipients begins, recorded with the letter:
+            the caller makes it as soon as the letter is admitted. `None`: none does; else `leased`.
         repairs: What its client needed, for the story.
         instructions: The client's; kept with the letter as far as delivery needs them.
         due_at: For each recipient in order, when it is due; empty: all at once.
@@ -63,6 +65,7 @@ class NewLetter:
     priority: Priority = Priority.NORMAL
     mark: Mark | None = None
     trace: TraceContext | None = None
+    begun_at: datetime | None = None
 
     @property
     def ids(self) -> dict[str, str]:

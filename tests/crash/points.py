@@ -82,6 +82,11 @@ def _always(_arguments: tuple[Any, ...], _result: Any) -> bool:
     return True
 
 
+def _begun(arguments: tuple[Any, ...], _result: Any) -> bool:
+    letter: NewLetter = arguments[1]
+    return letter.begun_at is not None
+
+
 def _admits(arguments: tuple[Any, ...], _result: Any) -> bool:
     return bool(arguments[0]._counted[ACCEPTED])
 
@@ -101,6 +106,9 @@ POINTS: dict[str, Callable[[Death], None]] = {
     "before the commit": _before(Transaction, "finish", _admits),
     "after the commit, before the answer": _after(SqlSpool, "admit", _always),
     "after a claim": _after(SqlSpool, "claim", lambda _, result: bool(result.letters)),
+    "after the commit that records an attempt, before the answer": _after(
+        SqlSpool, "admit", _begun
+    ),
     "after the attempt's record": _after(SqlSpool, "start", _always),
     "after the acceptance, before its record": _before(SqlSpool, "record", _of_an_acceptance),
     "inside the outcome's record, before the commit": _before(Transaction, "finish", _settles),

@@ -9,7 +9,7 @@ Sits under `ingress` and `delivery`, which both need the answer; `domain.routing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
@@ -29,19 +29,33 @@ from providers.contract.options import NO_OPTIONS
 from providers.mime import decode_field, find_field, header_block, needs_from, raw_needs_from
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """
+    The plans for a letter's recipients, by key, as they were made at its arrival.
+
+    They hold as long as `Planner.edition` is the same.
+    """
+
+    edition: object
+    plans: Mapping[int, Plan]
+
+
 @dataclass(slots=True)
 class Planner:
     """
     Routes in order, the capabilities of every configured provider by name, and what is paused.
 
-    One value for the whole gateway; `reconfigure` and `pause` change what all its users plan by.
-    `away` names providers that are given no letters at the moment; `delivery` keeps it.
+    One value for the whole gateway; `reconfigure`, `pause` and `avoid` change what all its users
+    plan by, and with it the `edition`. `away` names providers that are given no letters at the
+    moment.
     """
 
     routes: tuple[Route, ...]
     capabilities: Mapping[str, ProviderCapabilities]
     away: frozenset[str] = frozenset()
     pauses: Pauses = NO_PAUSES
+    edition: object = field(default_factory=object)
 
     def reconfigure(
         self, routes: tuple[Route, ...], capabilities: Mapping[str, ProviderCapabilities]
@@ -49,10 +63,17 @@ class Planner:
         """From now on plan by these."""
         self.routes = routes
         self.capabilities = capabilities
+        self.edition = object()
 
     def pause(self, pauses: Pauses) -> None:
         """From now on plan by these pauses."""
         self.pauses = pauses
+        self.edition = object()
+
+    def avoid(self, away: frozenset[str]) -> None:
+        """From now on plan around these providers, which are given no letters."""
+        self.away = away
+        self.edition = object()
 
     def vocabulary(self, ahead: timedelta) -> Vocabulary:
         """What clients' instructions may speak of; no moment further ahead than this."""

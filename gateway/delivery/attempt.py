@@ -282,7 +282,7 @@ class AttemptMaker:
         redirected: list[Change] = []
         send_at = job.in_hand.letter.instructions.send_at
         for queued in job.recipients:
-            plan = self._plan(job, message, queued)
+            plan = self._planned(job, message, queued)
             now = self.clock.now()
             entry = suspects.get(queued.recipient.forward_path.folded) if suspects else None
             if entry and not (plan and plan.route.suppression is Suppression.IGNORE):
@@ -377,7 +377,8 @@ class AttemptMaker:
         endings: list[Ending] = []
         for queued in attempt.recipients:
             outcome = report.outcomes[queued.recipient.key]
-            plan = self._plan(attempt.job, message, queued)
+            known = self._planned if message is attempt.message else self._plan
+            plan = known(attempt.job, message, queued)
             disposition = self._dispose(attempt, queued, outcome, plan, ended_at)
             losses = outcome.losses
             if outcome.kind is Kind.ACCEPTED and plan is not None:
@@ -468,6 +469,18 @@ class AttemptMaker:
         since = attempt.letter.wanted_at
         facts = AttemptFacts(attempt.provider, queued.attempts + 1, queued.excluded, since)
         return dispose(outcome, facts, plan, self.schedule, now=now, chance=self.chance())
+
+    def _planned(self, job: Job, message: Message, queued: QueuedRecipient) -> Plan | None:
+        """The plan made at its arrival where nothing has changed since, else a new one."""
+        planned, letter = job.in_hand.planned, job.in_hand.letter
+        if (
+            planned is None
+            or planned.edition is not self.planner.edition
+            or letter.instructions.send_at is not None
+            or queued.excluded
+        ):
+            return self._plan(job, message, queued)
+        return planned.plans[queued.recipient.key]
 
     def _plan(self, job: Job, message: Message, queued: QueuedRecipient) -> Plan | None:
         letter = job.in_hand.letter

@@ -313,8 +313,10 @@ class Dispatcher:
 
     def _tell_away(self) -> None:
         """Have letters planned around providers that are given none."""
-        self._planner.away = frozenset(
-            name for name, lane in self._lanes.items() if lane.health.state is CircuitState.OPEN
+        self._planner.avoid(
+            frozenset(
+                name for name, lane in self._lanes.items() if lane.health.state is CircuitState.OPEN
+            )
         )
 
     def _open(self, lane: Lane) -> None:

@@ -20,6 +20,7 @@ from typing import cast
 from gateway.delivery.health import ProviderHealth
 from gateway.domain.health import CircuitState
 from gateway.domain.window import FairQueue, Priority
+from gateway.planner import Planned
 from gateway.spool.values import QueuedMessage, QueuedRecipient
 from providers.contract.batch import Gathering
 from providers.contract.clock import Clock
@@ -33,12 +34,14 @@ class LetterInHand:
     A leased letter while jobs of it are open.
 
     `message` is there from the start for a fresh letter, else from the first job that loads it;
-    it goes with the last job. `octets` is what it holds of the hand-off memory.
+    it goes with the last job. `planned` is what a fresh letter was planned by. `octets` is what it
+    holds of the hand-off memory.
     """
 
     letter: QueuedMessage
     claimed_at: datetime
     message: Message | None = None
+    planned: Planned | None = None
     octets: int = 0
     open_jobs: int = 0
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)

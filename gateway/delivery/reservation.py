@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.delivery.lane import Lane, LetterInHand
+from gateway.planner import Planned
 from gateway.spool.values import QueuedMessage
 from providers.contract.clock import Clock
 from providers.contract.message import Message
@@ -50,14 +51,14 @@ class Reservation:
         """Whether the first attempt is to be recorded, as under way, with the letter."""
         return self.promised_by is not None
 
-    def hand(self, letter: QueuedMessage, message: Message) -> None:
+    def hand(self, letter: QueuedMessage, message: Message, planned: Planned) -> None:
         """Deliver the letter, which was leased at admission, and begun then if `begun`."""
         lane = self.promised_by
+        since = letter.arrival if lane is not None else self.clock.now()
+        in_hand = LetterInHand(letter, since, message, planned, self.octets)
         if lane is None:
-            in_hand = LetterInHand(letter, self.clock.now(), message, octets=self.octets)
             self.windows.add(in_hand)
         else:
-            in_hand = LetterInHand(letter, letter.arrival, message, octets=self.octets)
             lane.run(in_hand)
 
     def release(self) -> None:

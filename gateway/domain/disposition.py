@@ -72,9 +72,11 @@ def dispose(
     """
     if outcome.kind is Kind.UNCERTAIN:
         following = _uncertain(outcome, facts, plan, schedule, now)
+    elif (settled := _settled(outcome, facts, plan)) is not None:
+        return settled
     else:
         later = _later(outcome, facts.attempts, schedule, now, chance)
-        following = _settled(outcome, facts, plan) or _again(outcome, facts, plan, now, later)
+        following = _again(outcome, facts, plan, now, later)
     if following.due_at is not None and following.due_at >= schedule.expires_at(facts.since):
         return Disposition(
             State.FAILED, None, facts.provider, facts.excluded, EXPIRED_STATUS, expired=True

@@ -33,7 +33,7 @@ from gateway.ingress.direct import Awaited, DirectVerdict
 from gateway.ingress.instruction_fields import take_out, take_trace
 from gateway.ingress.submission import Reply, Submission, Verdict
 from gateway.ingress.urgency import priority_from
-from gateway.planner import Planner
+from gateway.planner import Planned, Planner
 from gateway.spool.protocol import Spool
 from gateway.spool.values import NewLetter, QueuedMessage, QueuedRecipient
 from providers.contract.address import Address
@@ -57,8 +57,8 @@ class Room(Protocol):
         """Whether a first attempt for all recipients is to be recorded with the letter."""
         ...
 
-    def hand(self, letter: QueuedMessage, message: Message) -> None:
-        """Deliver this letter; it is leased."""
+    def hand(self, letter: QueuedMessage, message: Message, planned: Planned) -> None:
+        """Deliver this letter, which is leased, as it was planned."""
         ...
 
     def release(self) -> None:
@@ -132,7 +132,7 @@ class SpoolingIntake:
         del submission  # its content was copied, and shall not be kept while we wait for the disk
         if isinstance(prepared, Reply):
             return prepared
-        letter, message, room, direct = prepared
+        letter, message, planned, room, direct = prepared
         recipients = letter.envelope.recipients
         awaited = None
         if direct is not None:
@@ -156,7 +156,7 @@ class SpoolingIntake:
             if awaited is not None:
                 awaited.leave_out(repeat.keys)
         if room is not None:
-            room.hand(_queued(letter), message)
+            room.hand(_queued(letter), message, planned)
         for provider, due_at in zip(letter.providers, letter.due_at, strict=False):
             self.hand_off.expect(provider, due_at)
         self.emit(_received(letter, named, admitted_at, self.clock.now()))
@@ -169,7 +169,7 @@ class SpoolingIntake:
 
     def _prepare(
         self, submission: Submission, trace_context: TraceContext | None
-    ) -> tuple[NewLetter, Message, Room | None, timedelta | None] | Reply:
+    ) -> tuple[NewLetter, Message, Planned, Room | None, timedelta | None] | Reply:
         """The letter to admit, its header complete, and how long to wait; or the refusal."""
         arrival = self.clock.now()
         instructed = self._instructed(submission, arrival)
@@ -223,7 +223,9 @@ class SpoolingIntake:
             trace=trace_context,
             begun_at=arrival if room is not None and room.begun else None,
         )
-        return letter, message, room, _direct_timeout(plans, instructions)
+        keys = (recipient.key for recipient in submission.envelope.recipients)
+        planned = Planned(self.planner.edition, dict(zip(keys, plans, strict=True)))
+        return letter, message, planned, room, _direct_timeout(plans, instructions)
 
     def _mark(
         self, as_it_came: Submission, message_id: str, queue_id: str, instructions: Instructions

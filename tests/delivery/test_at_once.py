@@ -20,6 +20,9 @@ from tests.delivery.conftest import Delivery
 from tests.support.scripted_provider import ScriptedProvider
 
 BOB = "bob@example.org"
+ONE_CONNECTION = ProviderCapabilities(
+    raw_mime=True, smtputf8=True, null_reverse_path=True, connections=1
+)
 
 
 class Gate:
@@ -64,9 +67,11 @@ Begin = Callable[..., Awaitable[Starts]]
 def begin(delivery: Delivery, monkeypatch: pytest.MonkeyPatch) -> Begin:
     """Start the dispatcher, and wait until it knows that nothing older waits in the spool."""
 
-    async def first_letter(provider: ScriptedProvider, suppressed: Sequence[str] = ()) -> Starts:
+    async def first_letter(
+        provider: ScriptedProvider, *others: ScriptedProvider, suppressed: Sequence[str] = ()
+    ) -> Starts:
         script, provider.script = provider.script, []
-        await delivery.begin(provider, suppressed=suppressed)
+        await delivery.begin(provider, *others, suppressed=suppressed)
         await delivery.take(message_id="<first@example.com>")
         await over(delivery, 1)
         assert await delivery.spool.purge(delivery.clock.now() + timedelta(seconds=1)) == 1
@@ -129,8 +134,7 @@ async def test_no_more_begin_at_once_than_workers_there_are(
     delivery: Delivery, begin: Begin
 ) -> None:
     """A crash leaves no more uncertain letters than before, however many come."""
-    one = ProviderCapabilities(raw_mime=True, smtputf8=True, null_reverse_path=True, connections=1)
-    gate = Gate(delivery, one)
+    gate = Gate(delivery, ONE_CONNECTION)
     starts = await begin(gate.provider)
     for number in range(12):
         await delivery.take(message_id=f"<{number}@example.com>")
@@ -174,7 +178,7 @@ async def test_others_wait_for_their_turn(
     few = ProviderCapabilities(
         raw_mime=True, smtputf8=True, null_reverse_path=True, connections=2, max_recipients=3
     )
-    starts = await begin(ScriptedProvider(capabilities=few), ["gone@example.org"])
+    starts = await begin(ScriptedProvider(capabilities=few), suppressed=["gone@example.org"])
     ahead = datetime(2101, 1, 1, tzinfo=UTC) - delivery.clock.now()
     assert (await delivery.take(*fields, to=to, ahead=ahead)).code == 250, why
     if fields:
@@ -224,3 +228,21 @@ async def test_cut_short_at_a_stop_it_is_uncertain(delivery: Delivery, begin: Be
     await delivery.dispatcher.drain(timedelta(milliseconds=50).total_seconds())
     (row,) = await delivery.rows()
     assert (row.state, row.attempts) == (State.UNCERTAIN, 1)
+
+
+async def test_a_plan_from_the_arrival_is_made_anew_when_things_have_changed(
+    delivery: Delivery, begin: Begin
+) -> None:
+    """T11: what waited in the window does not go to a provider that is given no letters now."""
+    gate = Gate(delivery, ONE_CONNECTION)
+    backup = ScriptedProvider("backup")
+    await begin(gate.provider, backup)
+    for number in range(12):
+        await delivery.take(message_id=f"<{number}@example.com>")
+    await asyncio.wait_for(gate.provider.arrived.wait(), 10)
+    assert delivery.planner is not None
+    delivery.planner.avoid(frozenset({"main"}))
+    gate.opened.set()
+    await over(delivery, 12)
+    assert len(backup.requests) >= 4
+    assert len(backup.requests) + len(gate.provider.requests) == 12

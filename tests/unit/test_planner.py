@@ -47,7 +47,7 @@ def test_who_is_away_leaves_the_choice_to_a_full_parse() -> None:
     planner = Planner((Route("all", ("main", "api")),), {"main": SMTP, "api": api})
     content, envelope = b"From: a@example.com\r\n\r\nHello\r\n", an_envelope()
     assert not planner.message(content, envelope).needs.complete
-    planner.away = frozenset({"main"})
+    planner.avoid(frozenset({"main"}))
     assert planner.message(content, envelope).needs.complete
 
 

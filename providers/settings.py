@@ -134,6 +134,12 @@ class ProviderSettings(StrictModel):
     timeout: Duration = Field(
         default=timedelta(seconds=60), description="How long one attempt may take."
     )
+    slow_after: Duration | None = Field(
+        default=None,
+        description="An attempt that takes longer counts as a failure of the provider, whatever "
+        "came of it: one that is slow all the time is given no letters for a while. Without it "
+        "only `timeout` counts.",
+    )
     weight: int = Field(
         default=1,
         ge=1,

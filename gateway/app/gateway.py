@@ -31,6 +31,7 @@ from gateway.app.parts import (
     circuit_rules,
     report_gaps,
     report_rules,
+    slow_after,
     suppression_rules,
     timeouts,
 )
@@ -261,7 +262,10 @@ class Gateway:
         self._reporter.reconfigure(report_rules(settings))
         self._suppressions.reconfigure(suppression_rules(settings))
         await self._dispatcher.reconfigure(
-            self._providers, settings.retry.schedule(), timeouts(settings)
+            self._providers,
+            settings.retry.schedule(),
+            timeouts(settings),
+            slow_after(settings),
         )
         if self._tracking is not None:
             await self._tracking.reconfigure(settings, self._providers)
@@ -309,6 +313,7 @@ class Gateway:
             reporter=self._reporter,
             schedule=settings.retry.schedule(),
             timeouts=timeouts(settings),
+            slow_after=slow_after(settings),
             clock=self._clock,
             chance=random.random,
             emit=self._see,

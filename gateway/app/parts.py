@@ -118,6 +118,15 @@ def circuit_rules(settings: Settings) -> CircuitRules:
     )
 
 
+def slow_after(settings: Settings) -> dict[str, float]:
+    """Seconds after which a call to a provider is slow, for those that have such a bound."""
+    return {
+        name: given.slow_after.total_seconds()
+        for name, given in settings.providers.items()
+        if given.slow_after is not None
+    }
+
+
 def timeouts(settings: Settings) -> dict[str, float]:
     """Seconds that a call to each provider may take."""
     return {name: given.timeout.total_seconds() for name, given in settings.providers.items()}

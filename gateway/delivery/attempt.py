@@ -352,13 +352,14 @@ class AttemptMaker:
                 await self.clock.sleep(_RECORD_AGAIN_S)
 
     async def _deliver(self, provider: Provider, attempt: Attempt) -> DeliveryReport:
-        deadline = self.deadline(provider.name)
+        began, deadline = self.clock.monotonic(), self.deadline(provider.name)
         request = attempt.request()
         try:
-            return await provider.deliver(request, deadline=deadline)
+            report = await provider.deliver(request, deadline=deadline)
         except Exception:
             log.exception("adapter_bug", **attempt.letter.ids, provider=provider.name)
             return all_same(request, UNFORESEEN)
+        return replace(report, took_s=self.clock.monotonic() - began)
 
     async def end(self, attempt: Attempt, report: DeliveryReport) -> None:
         """Judge what a provider reported, record it and tell."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -83,13 +83,15 @@ class BatchMaker:
             for attempt in attempts:
                 await put_aside(self.attempts, attempt, health)
             return
-        outcome = None
+        outcome, took_s = None, 0.0
         try:
             reports = await self._make(batch, attempts, way, has_place=has_place)
             told = [outcome for report in reports for outcome in report.outcomes.values()]
-            outcome = most_telling(told) if told else None
+            if told:
+                outcome = most_telling(told)
+                took_s = max(report.took_s for report in reports)
         finally:
-            health.leave(outcome)
+            health.leave(outcome, took_s)
 
     async def _make(
         self, batch: Batch, attempts: Sequence[Attempt], way: _Way, *, has_place: bool
@@ -127,16 +129,19 @@ class BatchMaker:
         """A report for each letter of the batch, whatever the adapter does."""
         provider = way.provider
         reports: Sequence[DeliveryReport] = ()
-        deadline = self.attempts.deadline(provider.name)
+        clock, deadline = self.attempts.clock, self.attempts.deadline(provider.name)
+        began = clock.monotonic()
         try:
             reports = await provider.deliver_many(batch, deadline=deadline, place=way.place)
         except Exception:
             log.exception("adapter_bug", provider=provider.name, letters=len(batch.requests))
-        self.attempts.emit(
-            BatchEnded(self.attempts.clock.now(), provider.name, len(batch.requests))
-        )
+        took_s = clock.monotonic() - began
+        self.attempts.emit(BatchEnded(clock.now(), provider.name, len(batch.requests)))
         missing = batch.requests[len(reports) :]
-        return [*reports, *(all_same(request, UNFORESEEN) for request in missing)]
+        return [
+            *(replace(report, took_s=took_s) for report in reports),
+            *(all_same(request, UNFORESEEN) for request in missing),
+        ]
 
     async def _deliver_left(self, attempts: Sequence[Attempt], way: _Way) -> list[Told]:
         """The same for what is left of a batch, put together anew; the first call has its place."""

@@ -84,6 +84,7 @@ class Dispatcher:
         chance: Evenly distributed in [0, 1).
         emit: Told of everything that happens.
         throttled: Told how many seconds a provider's next letter waited for the account's pace.
+        slow_after: By provider, seconds after which a call counts against its circuit.
         circuit: When a provider is given no letters, and when again.
         limits: Bounds.
         suppressions: Who is sent nothing.
@@ -103,6 +104,7 @@ class Dispatcher:
         emit: Emit,
         throttled: Callable[[str, float], None],
         circuit: CircuitRules,
+        slow_after: Mapping[str, float],
         limits: DispatcherLimits,
         suppressions: SuppressionList | None = None,
     ) -> None:
@@ -110,6 +112,7 @@ class Dispatcher:
         self._planner = planner
         self._clock = clock
         self._circuit = circuit
+        self._slow_after = slow_after
         self._emit = emit
         self._throttled = throttled
         self._limits = limits
@@ -236,6 +239,7 @@ class Dispatcher:
         providers: Mapping[str, Provider],
         schedule: RetrySchedule,
         timeouts: Mapping[str, float],
+        slow_after: Mapping[str, float],
     ) -> None:
         """
         Go on with these providers; the planner was told before.
@@ -245,6 +249,7 @@ class Dispatcher:
         under way ends, and then the provider is closed.
         """
         self._attempt.reconfigure(schedule, timeouts)
+        self._slow_after = slow_after
         for name, lane in list(self._lanes.items()):
             if providers.get(name) is not lane.provider:
                 self._feeders.pop(name).cancel()
@@ -287,12 +292,15 @@ class Dispatcher:
         await self._give_back(unbegun)
 
     def _lane(self, provider: Provider) -> Lane:
-        pace = self._pace(provider)
+        pace, slow_after_s = self._pace(provider), self._slow_after.get(provider.name)
+        rules = self._circuit
+        if slow_after_s is not None:
+            rules = replace(rules, slow_after_s=slow_after_s)
         return Lane(
             provider,
             pace=pace,
             window=self._limits.window,
-            health=ProviderHealth(provider, pace, self._clock, self._health_changed, self._circuit),
+            health=ProviderHealth(provider, pace, self._clock, self._health_changed, rules),
             attempt=LetterMaker(self._attempt),
             attempt_many=BatchMaker(self._attempt),
             closed=self._closed,

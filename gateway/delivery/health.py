@@ -96,11 +96,17 @@ class ProviderHealth:
             await self._moved.wait()
         return True
 
-    def leave(self, outcome: DeliveryOutcome | None) -> None:
-        """An attempt is over: the most telling of its outcomes, `None` when it was not made."""
+    def leave(self, outcome: DeliveryOutcome | None, took_s: float = 0.0) -> None:
+        """
+        An attempt is over.
+
+        Args:
+            outcome: The most telling of its outcomes, `None` when it was not made.
+            took_s: How many seconds the provider took.
+        """
         now = self._clock.monotonic()
         before = self._circuit.state
-        self._circuit.ended(outcome, now)
+        self._circuit.ended(outcome, now, took_s)
         if (
             outcome is not None
             and outcome.scope is Scope.PROVIDER

@@ -49,4 +49,7 @@ class LetterMaker:
             if begun is not None:
                 report = await self.attempts.make(begun, provider, access.connections)
         finally:
-            access.health.leave(most_telling(report.outcomes.values()) if report else None)
+            if report is None:
+                access.health.leave(None)
+            else:
+                access.health.leave(most_telling(report.outcomes.values()), report.took_s)

@@ -37,6 +37,7 @@ class CircuitRules:
         longest_wait_s: Waits double with every probe in vain up to this.
         steady_s: Opened again within so many seconds of closing, it waits longer than the last
             time: a provider that comes and goes is not believed at once.
+        slow_after_s: An attempt that took longer has failed as far as the circuit goes.
     """
 
     failures: int = 5
@@ -46,6 +47,7 @@ class CircuitRules:
     first_wait_s: float = 5.0
     longest_wait_s: float = 300.0
     steady_s: float = 60.0
+    slow_after_s: float = float("inf")
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1 or not 1 <= self.failures <= self.memory:
@@ -81,13 +83,14 @@ class Circuit:
         self._under_way += 1
         return True
 
-    def ended(self, outcome: DeliveryOutcome | None, now: float) -> None:
+    def ended(self, outcome: DeliveryOutcome | None, now: float, took_s: float = 0.0) -> None:
         """
         An attempt is over.
 
         Args:
             outcome: The worst of its outcomes; `None` when it came to none (it was not made).
             now: Monotonic seconds.
+            took_s: How many of them the provider took.
         """
         self._under_way -= 1
         if outcome is None:
@@ -95,6 +98,8 @@ class Circuit:
         verdict = _verdict(outcome)
         if verdict is _Verdict.ACCOUNT:
             self._open(outcome.diagnostic, now)
+        elif verdict is _Verdict.WELL and took_s > self._rules.slow_after_s:
+            self._failed(f"slow: it took {took_s:.1f} s", now)
         elif verdict is _Verdict.WELL:
             self._well(now)
         elif verdict is _Verdict.FAILED:

@@ -125,10 +125,12 @@ class DeliveryReport:
     One outcome for each recipient key of the request: complete, and no extras.
 
     `remarks` are for the log, one line each and free of secrets: what the provider said beside.
+    `took_s` is how many seconds the call took; whoever made it fills it in, no adapter does.
     """
 
     outcomes: Mapping[int, DeliveryOutcome]
     remarks: tuple[str, ...] = ()
+    took_s: float = 0.0
 
 
 def all_same(request: DeliveryRequest, outcome: DeliveryOutcome) -> DeliveryReport:

@@ -69,6 +69,7 @@ class Delivery:
         rules: ReportRules = RULES,
         verdicts: int = 100,
         circuit: CircuitRules = CircuitRules(),  # noqa: B008 - frozen
+        slow_after_s: float | None = None,
         suppressed: Sequence[str] = (),
     ) -> None:
         names = tuple(provider.name for provider in providers)
@@ -94,6 +95,7 @@ class Delivery:
             emit=self.see,
             throttled=lambda _name, _seconds: None,
             circuit=circuit,
+            slow_after={} if slow_after_s is None else dict.fromkeys(names, slow_after_s),
             suppressions=suppressions,
             limits=DispatcherLimits(window=window, verdicts=verdicts),
         )

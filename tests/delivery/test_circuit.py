@@ -10,7 +10,16 @@ from gateway.domain.health import CircuitRules, CircuitState
 from gateway.domain.lifecycle import State
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.routing import Route
-from providers.contract.outcome import Cause, DeliveryOutcome, Kind, Scope
+from providers.contract.outcome import (
+    Cause,
+    DeliveryOutcome,
+    DeliveryReport,
+    DeliveryRequest,
+    Kind,
+    Scope,
+    accepted,
+    all_same,
+)
 from providers.contract.provider import ProbeResult
 from tests.delivery.conftest import PATIENT, Delivery
 from tests.support.scripted_provider import ScriptedProvider
@@ -79,6 +88,26 @@ async def test_letters_wait_without_attempts_and_leave_when_a_probe_succeeds(
     provider.recover()
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) >= 30)
     assert circuits(delivery)[-1] == ("main", CircuitState.CLOSED)
+
+
+async def test_one_that_is_slow_with_every_letter_is_left_to_itself(delivery: Delivery) -> None:
+    """T23: its letters are not sent again, later ones go to the other, and it comes back."""
+    slow = 0.05
+
+    async def take_time(request: DeliveryRequest) -> DeliveryReport:
+        await delivery.clock.sleep(slow + 0.01)
+        return all_same(request, accepted("late"))
+
+    provider, backup = ScriptedProvider(script=[take_time] * 5), ScriptedProvider("backup")
+    for number in range(5):
+        await delivery.admit(f"bob{number}@example.com")
+    await delivery.begin(provider, backup, circuit=SOON, slow_after_s=slow)
+    await opened(delivery)
+    told = [e.reason for e in delivery.events if isinstance(e, CircuitChanged) and e.reason]
+    assert told[0].startswith("slow: it took ")
+    await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 5)
+    assert (len(provider.requests), len(backup.requests)) == (5, 0)
+    await delivery.until(lambda: ("main", CircuitState.HALF_OPEN) in circuits(delivery))
 
 
 async def test_what_waits_says_why(delivery: Delivery) -> None:

@@ -53,6 +53,37 @@ def test_failures_open_when_they_are_many_and_half_of_all(trouble: DeliveryOutco
     assert circuit.state is CircuitState.OPEN
 
 
+def test_slow_answers_are_failures_where_that_is_wanted() -> None:
+    """Who takes a minute for each letter keeps all others waiting, however well it ends."""
+    patient, circuit = Circuit(CircuitRules()), Circuit(CircuitRules(slow_after_s=10.0))
+    for step in range(5):
+        for one in (patient, circuit):
+            assert one.begin()
+            one.ended(WELL, float(step), took_s=10.5)
+    assert patient.state is CircuitState.CLOSED
+    assert circuit.state is CircuitState.OPEN
+    assert circuit.reason == "slow: it took 10.5 s"
+
+
+def test_slow_with_the_first_letter_after_a_probe_it_is_open_again() -> None:
+    """A probe asks for no letter to be carried: it may be quick where letters are not."""
+    circuit = Circuit(CircuitRules(slow_after_s=10.0))
+    attempt(circuit, NO_FUNDS, 100.0)
+    circuit.probed(105.0, well=True)
+    assert circuit.begin()
+    circuit.ended(WELL, 120.0, took_s=15.0)
+    assert circuit.state is CircuitState.OPEN
+
+
+def test_throttled_slowly_is_throttled() -> None:
+    """The pace is the answer to that, whatever time it took to say so."""
+    circuit = Circuit(CircuitRules(slow_after_s=1.0))
+    for step in range(20):
+        assert circuit.begin()
+        circuit.ended(THROTTLED, float(step), took_s=9.0)
+    assert circuit.state is CircuitState.CLOSED
+
+
 def test_a_few_failures_among_many_letters_do_not_open() -> None:
     """T23: a share of failures below the half is trouble of letters, not of the provider."""
     circuit = Circuit(CircuitRules())

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help run test check format docs lock bench soak drill plots alert-drill flood image weigh bare fuzz clean
+.PHONY: help run test check format docs lock bench soak drill plots pictures alert-drill flood image weigh bare fuzz clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -82,6 +82,11 @@ alert-drill: $(VENV)/dev.stamp ## every alert raised for real, the table into do
 
 plots: $(VENV)/plots.stamp var/drills.json ## pictures and table of docs/drills.md, from the last drill
 	@$(BIN)/python -m tests.drills.page var/drills.json docs/drills.md
+
+pictures: $(VENV)/plots.stamp ## the boards after a gateway's day, into docs/boards
+	@tests/system-packages
+	@tests/pictures/system-packages
+	@$(BIN)/python -m tests.pictures
 
 var/drills.json:
 	@$(MAKE) --no-print-directory drill

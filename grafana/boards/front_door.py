@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 
 from grafana.boards.style import (
+    A_SECOND,
     INSTANCE,
     RATE,
     board,
@@ -36,7 +37,7 @@ def front_door() -> dashboard.Dashboard:
                 "New sessions",
                 "Begun a second.",
                 f"sum(rate(mailquay_smtp_sessions_total{{{INSTANCE}}}[{RATE}]))",
-                unit="reqps",
+                unit=A_SECOND,
             ).span(5)
         )
         .with_panel(
@@ -44,7 +45,7 @@ def front_door() -> dashboard.Dashboard:
                 "Put off",
                 "Replies of 4xx a second: clients try again. The reasons are below.",
                 f'sum(rate(mailquay_smtp_replies_total{{{INSTANCE},code_class="4xx"}}[{RATE}]))',
-                unit="reqps",
+                unit=A_SECOND,
                 warn=0.1,
                 bad=5,
             ).span(5)
@@ -54,7 +55,7 @@ def front_door() -> dashboard.Dashboard:
                 "Refused",
                 "Replies of 5xx a second: clients give up.",
                 f'sum(rate(mailquay_smtp_replies_total{{{INSTANCE},code_class="5xx"}}[{RATE}]))',
-                unit="reqps",
+                unit=A_SECOND,
                 warn=0.1,
                 bad=5,
             ).span(5)
@@ -88,7 +89,7 @@ def front_door() -> dashboard.Dashboard:
                     f"(rate(mailquay_messages_received_total{{{INSTANCE}}}[{RATE}]))",
                     "{{listener}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
                 stacked=True,
             )
         )
@@ -98,7 +99,7 @@ def front_door() -> dashboard.Dashboard:
                 "By class",
                 "All replies, by the first digit of their code.",
                 query(f"sum by (code_class) (rate({replies}[{RATE}]))", "{{code_class}}"),
-                unit="reqps",
+                unit=A_SECOND,
                 stacked=True,
             )
         )
@@ -107,7 +108,7 @@ def front_door() -> dashboard.Dashboard:
                 "Refusals by reason",
                 "The ten most frequent reasons of 4xx and 5xx.",
                 query(f"topk(10, sum by (reason) (rate({refused}[{RATE}])))", "{{reason}}"),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_row(row("Letters"))
@@ -137,7 +138,7 @@ def front_door() -> dashboard.Dashboard:
                     f"(rate(mailquay_repairs_total{{{INSTANCE}}}[{RATE}])))",
                     "{{repair}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_panel(
@@ -149,7 +150,7 @@ def front_door() -> dashboard.Dashboard:
                     f"sum by (listener) (rate(mailquay_duplicates_total{{{INSTANCE}}}[{RATE}]))",
                     "{{listener}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_row(row("Who gets in"))
@@ -175,7 +176,7 @@ def front_door() -> dashboard.Dashboard:
                     f"(rate(mailquay_smtp_tls_failures_total{{{INSTANCE}}}[{RATE}]))",
                     "{{listener}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
                 span=10,
             )
         )
@@ -188,7 +189,7 @@ def front_door() -> dashboard.Dashboard:
                     f'reason=~"authenticated|auth_failed|auth_busy|auth_shut_out"}}[{RATE}]))',
                     "{{reason}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
                 span=10,
             )
         )

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from grafana.boards.style import INSTANCE, PROVIDER, RATE, board, figure, query, row, series
+from grafana.boards.style import (
+    A_SECOND,
+    INSTANCE,
+    PROVIDER,
+    RATE,
+    board,
+    figure,
+    query,
+    row,
+    series,
+)
 
 
 def outcomes() -> dashboard.Dashboard:
@@ -54,7 +64,7 @@ def outcomes() -> dashboard.Dashboard:
                 "Given up",
                 "Recipients that failed, by the provider that had them last.",
                 query(f"sum by (provider) (rate({failed}[{RATE}]))", "{{provider}}"),
-                unit="reqps",
+                unit=A_SECOND,
                 stacked=True,
             )
         )
@@ -65,7 +75,7 @@ def outcomes() -> dashboard.Dashboard:
                 query(
                     f"sum by (action, result) (rate({reports}[{RATE}]))", "{{action}} {{result}}"
                 ),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_row(row("After the provider"))
@@ -74,7 +84,7 @@ def outcomes() -> dashboard.Dashboard:
                 "What became of letters",
                 "As webhooks and statuses tell it, each thing that happened once.",
                 query(f"sum by (event) (rate({events}[{RATE}]))", "{{event}}"),
-                unit="reqps",
+                unit=A_SECOND,
                 stacked=True,
             )
         )
@@ -115,7 +125,7 @@ def outcomes() -> dashboard.Dashboard:
                 "Webhook calls",
                 "By what became of them; forged ones know no secret of ours.",
                 query(f"sum by (result) (rate({calls}[{RATE}]))", "{{result}}"),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_panel(
@@ -126,7 +136,7 @@ def outcomes() -> dashboard.Dashboard:
                     f"sum by (reason) (rate(mailquay_suppressed_total{{{INSTANCE}}}[{RATE}]))",
                     "{{reason}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_panel(
@@ -138,7 +148,7 @@ def outcomes() -> dashboard.Dashboard:
                     f"sum(rate(mailquay_statuses_answered_total{{{PROVIDER}}}[{RATE}]))",
                     "answered",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_row(row("Who is told"))
@@ -149,10 +159,11 @@ def outcomes() -> dashboard.Dashboard:
                 "replay`.",
                 query(
                     "sum by (result) "
-                    f"(rate(mailquay_webhook_deliveries_total{{{INSTANCE}}}[{RATE}])) or vector(0)",
+                    f"(rate(mailquay_webhook_deliveries_total{{{INSTANCE}}}[{RATE}])) "
+                    "or on () vector(0)",
                     "{{result}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
                 span=8,
             )
         )
@@ -161,7 +172,8 @@ def outcomes() -> dashboard.Dashboard:
                 "Webhooks of providers",
                 "1 where the provider calls us, 0 where registering failed.",
                 query(
-                    f"min by (provider) (mailquay_webhook_registered{{{PROVIDER}}}) or vector(0)",
+                    f"min by (provider) (mailquay_webhook_registered{{{PROVIDER}}}) "
+                    "or on () vector(0)",
                     "{{provider}}",
                 ),
                 span=8,
@@ -175,7 +187,7 @@ def outcomes() -> dashboard.Dashboard:
                     f"sum by (result) (rate(mailquay_trace_spans_total{{{INSTANCE}}}[{RATE}]))",
                     "{{result}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
                 span=8,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 
 from grafana.boards.style import (
+    A_SECOND,
     INSTANCE,
     PROVIDER,
     RATE,
@@ -41,7 +42,7 @@ def overview() -> dashboard.Dashboard:
                 "Letters in",
                 "Letters taken a second: answered with 250 after the commit.",
                 f"sum(rate(mailquay_messages_received_total{{{INSTANCE}}}[{RATE}]))",
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_panel(
@@ -49,7 +50,7 @@ def overview() -> dashboard.Dashboard:
                 "Handed over",
                 "Recipients a second whose letter a provider accepted.",
                 f"sum(rate({accepted}[{RATE}]))",
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_panel(
@@ -113,7 +114,7 @@ def overview() -> dashboard.Dashboard:
                     "letters in",
                 ),
                 query(f"sum(rate({accepted}[{RATE}]))", "recipients handed over"),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_panel(
@@ -150,7 +151,7 @@ def overview() -> dashboard.Dashboard:
                 "Accepted, deferred (tried again), rejected (for good), uncertain (answer lost), "
                 "unsupported (this provider cannot carry it).",
                 query(f"sum by (outcome) (rate({attempts}[{RATE}]))", "{{outcome}}"),
-                unit="reqps",
+                unit=A_SECOND,
                 stacked=True,
             )
         )
@@ -163,7 +164,7 @@ def overview() -> dashboard.Dashboard:
                     f"(rate(mailquay_recipients_failed_total{{{PROVIDER}}}[{RATE}]))",
                     "{{provider}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
     )

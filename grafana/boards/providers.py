@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 
 from grafana.boards.style import (
+    A_SECOND,
     INSTANCE,
     PROVIDER,
     RATE,
@@ -84,7 +85,7 @@ def providers() -> dashboard.Dashboard:
                     f'(rate(mailquay_attempts_total{{{PROVIDER},outcome="accepted"}}[{RATE}]))',
                     "{{provider}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
                 stacked=True,
             )
         )
@@ -97,7 +98,7 @@ def providers() -> dashboard.Dashboard:
                     f'(rate(mailquay_attempts_total{{{PROVIDER},outcome!="accepted"}}[{RATE}]))',
                     "{{provider}} {{outcome}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
                 stacked=True,
             )
         )
@@ -137,12 +138,10 @@ def providers() -> dashboard.Dashboard:
                 "Lost in translation",
                 "Parts of letters that a provider could not carry and a route let go.",
                 query(
-                    "sum by (provider, part) "
-                    f"(rate(mailquay_losses_total{{{PROVIDER}}}[{RATE}])) > 0 "
-                    f"or sum by (provider) (rate(mailquay_losses_total{{{PROVIDER}}}[{RATE}]))",
+                    f"sum by (provider, part) (rate(mailquay_losses_total{{{PROVIDER}}}[{RATE}]))",
                     "{{provider}} {{part}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_row(row("Given letters or not"))

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from grafana.boards.style import INSTANCE, RATE, board, figure, quantiles, query, row, series
+from grafana.boards.style import (
+    A_SECOND,
+    INSTANCE,
+    RATE,
+    board,
+    figure,
+    quantiles,
+    query,
+    row,
+    series,
+)
 
 
 def spool() -> dashboard.Dashboard:
@@ -83,7 +93,7 @@ def spool() -> dashboard.Dashboard:
                     f'{{{INSTANCE},state!~"waiting|sending|uncertain|held"}}[{RATE}]))',
                     "{{state}}",
                 ),
-                unit="reqps",
+                unit=A_SECOND,
             )
         )
         .with_panel(

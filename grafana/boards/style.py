@@ -19,6 +19,9 @@ PROVIDER = 'instance=~"$instance",provider=~"$provider"'
 RATE = "$__rate_interval"
 TAG = "mailquay"
 
+A_SECOND = "suffix:/s"  # of what, the title says
+_WIDE = 12  # columns of 24
+
 GOOD, WARN, BAD = "green", "orange", "red"
 
 
@@ -169,13 +172,7 @@ def series(
         .fill_opacity(30 if stacked else 8)
         .show_points(options.VisibilityMode.NEVER)
         .span_nulls(False)  # noqa: FBT003 - the library's way
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(options.LegendDisplayMode.TABLE)
-            .placement(options.LegendPlacement.BOTTOM)
-            .show_legend(show_legend=True)
-            .calcs(["mean", "max", "lastNotNull"])
-        )
+        .legend(_legend(span))
         .tooltip(
             common.VizTooltipOptions()
             .mode(options.TooltipDisplayMode.MULTI)
@@ -193,6 +190,22 @@ def series(
             common.GraphThresholdsStyleConfig().mode(options.GraphTresholdsStyleMode.DASHED)
         )
     return panel
+
+
+def _legend(span: int) -> common.VizLegendOptions:
+    """Beside curves that have room for it, the largest first; below those that have not."""
+    legend = common.VizLegendOptions().show_legend(show_legend=True)
+    if span < _WIDE:
+        return legend.display_mode(options.LegendDisplayMode.LIST).placement(
+            options.LegendPlacement.BOTTOM
+        )
+    return (
+        legend.display_mode(options.LegendDisplayMode.TABLE)
+        .placement(options.LegendPlacement.RIGHT)
+        .calcs(["max", "lastNotNull"])
+        .sort_by("Max")
+        .sort_desc(sort_desc=True)
+    )
 
 
 def buckets(
@@ -236,6 +249,7 @@ def row(title: str) -> dashboard.Row:
 
 
 __all__ = [
+    "A_SECOND",
     "INSTANCE",
     "PROVIDER",
     "RATE",

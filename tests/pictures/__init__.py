@@ -1,0 +1,1 @@
+"""Pictures of the boards, from a gateway at work: `make pictures`."""

@@ -1,9 +1,9 @@
 """
 Letters of a provider that is given none: they wait without an attempt, or reach their end.
 
-Only those come here that nobody else can have now; `attempt` has sent the others on. Most are put
-off until it is known whether the provider is back. What is too old, or whose sender is to be told
-of the delay, goes the way of every attempt, so that its end is told like any other. Sits on
+Only those come here that nobody else can have now; `preparation` has sent the others on. Most are
+put off until it is known whether the provider is back. What is too old, or whose sender is to be
+told of the delay, goes the way of every attempt, so that its end is told like any other. Sits on
 `attempt`.
 """
 
@@ -31,16 +31,16 @@ async def put_aside(attempts: AttemptMaker, attempt: Attempt, health: ProviderHe
     due_at = now + timedelta(seconds=health.wait_s * (1.0 + attempts.chance()))
     reason = f"{health.name} is given no letters now: {health.reason}"
     too_late = due_at >= attempts.schedule.expires_at(letter.wanted_at)
-    if too_late or attempts.reporter.is_late(letter, attempt.recipients):
+    if too_late or attempts.recorder.reporter.is_late(letter, attempt.recipients):
         begun = await attempts.begin(attempt)
         if begun is not None:
             outcome = DeliveryOutcome(Kind.DEFERRED, Scope.PROVIDER, _STATUS, reason)
             await attempts.end(begun, all_same(begun.request(), outcome))
         return
-    waiting = attempts.verdicts.of(letter.queue_id)
+    waiting = attempts.recorder.verdicts.of(letter.queue_id)
     if waiting is not None:
         waiting.leave_out(queued.recipient.key for queued in attempt.recipients)
-    await attempts.record(
+    await attempts.recorder.record(
         letter,
         [
             change_of(

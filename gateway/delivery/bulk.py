@@ -64,7 +64,8 @@ class BatchMaker:
 
         Never raises but for cancellation, and then what was under way is recorded as uncertain.
         """
-        found = await asyncio.gather(*(self.attempts.attempts(job, provider) for job in jobs))
+        prepare = self.attempts.preparation.attempts
+        found = await asyncio.gather(*(prepare(job, provider) for job in jobs))
         attempts = {_lease(attempt.request()): attempt for some in found for attempt in some}
         requests = [attempt.request() for attempt in attempts.values()]
         batches = await _batches(provider, requests) if requests else ()

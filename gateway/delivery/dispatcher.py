@@ -19,6 +19,8 @@ from gateway.delivery.attempt import AttemptMaker
 from gateway.delivery.bulk import BatchMaker
 from gateway.delivery.health import ProviderHealth
 from gateway.delivery.lane import Job, Lane, LetterInHand
+from gateway.delivery.preparation import Preparation
+from gateway.delivery.recorder import Recorder
 from gateway.delivery.reporter import Reporter
 from gateway.delivery.reservation import Reservation
 from gateway.delivery.shared_pace import SharedPace
@@ -120,19 +122,27 @@ class Dispatcher:
         self._stopping = False
         self._rouse = 0
         self._tasks: list[asyncio.Task[None]] = []
+        recorder = Recorder(
+            spool=spool,
+            reporter=reporter,
+            schedule=schedule,
+            clock=clock,
+            emit=emit,
+            expect=self.expect,
+            most_verdicts=limits.verdicts,
+        )
+        self._verdicts = recorder.verdicts
+        self._preparation = Preparation(spool, planner, recorder, clock, suppressions)
         self._attempt = AttemptMaker(
             spool=spool,
-            planner=planner,
-            reporter=reporter,
+            preparation=self._preparation,
+            recorder=recorder,
             schedule=schedule,
             timeouts=timeouts,
             clock=clock,
             chance=chance,
             emit=emit,
-            expect=self.expect,
-            most_verdicts=limits.verdicts,
             sure_for_s=limits.renew_every_s,
-            suppressions=suppressions,
         )
         self._lanes = {name: self._lane(provider) for name, provider in providers.items()}
         self._feeders: dict[str, asyncio.Task[None]] = {}
@@ -179,7 +189,7 @@ class Dispatcher:
         promised = (
             at_once
             and len(lanes) == 1
-            and not self._attempt.may_be_suppressed(forward_paths)
+            and not self._preparation.may_be_suppressed(forward_paths)
             and lanes[0] is not None
             and lanes[0].promise(len(forward_paths))
         )
@@ -209,11 +219,11 @@ class Dispatcher:
 
     def verdict(self, queue_id: str, keys: Iterable[int]) -> Verdict | None:
         """Listen to what becomes of a letter, from before its admission; `None`: not now."""
-        return self._attempt.verdicts.expect(queue_id, keys)
+        return self._verdicts.expect(queue_id, keys)
 
     def end_waits(self) -> None:
         """Let clients that wait for a verdict have their reply: the gateway comes to a stop."""
-        self._attempt.verdicts.end()
+        self._verdicts.end()
 
     async def start(self) -> None:
         """
@@ -375,7 +385,7 @@ class Dispatcher:
         # Here and not in the lane: what waits for a pause to end must not use up the account's
         # pace.
         if self._planner.pauses.concern(lane.name):
-            letter = replace(letter, recipients=await self._attempt.put_off(letter))
+            letter = replace(letter, recipients=await self._preparation.put_off(letter))
         if letter.recipients:
             self.add(LetterInHand(letter, self._clock.now()))
 

@@ -34,7 +34,7 @@ class LetterMaker:
 
         Never raises but for cancellation, and then what was under way is recorded as uncertain.
         """
-        for attempt in await self.attempts.attempts(job, provider):
+        for attempt in await self.attempts.preparation.attempts(job, provider):
             await self._try(attempt, provider, access)
 
     async def _try(self, attempt: Attempt, provider: Provider, access: Access) -> None:

@@ -343,7 +343,7 @@ class TestLeases:
         self, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """T2: while one start cannot be recorded, nothing of the batch is sent."""
-        monkeypatch.setattr("gateway.delivery.attempt._RECORD_AGAIN_S", 0.01)
+        monkeypatch.setattr("gateway.delivery.attempt.AGAIN_S", 0.01)
         start, refusals = delivery.spool.start, [SpoolFull("no room")] * 3
 
         async def start_or_not(starts: Sequence[AttemptStart]) -> frozenset[int]:

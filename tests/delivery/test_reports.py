@@ -85,14 +85,14 @@ async def test_report_leaves_without_a_look_around(delivery: Delivery) -> None:
     main = ScriptedProvider(script=[REFUSED])
     await delivery.begin(main)
     assert delivery.dispatcher is not None
-    attempts, expected = delivery.dispatcher._attempt, []
-    expect = attempts.expect
+    recorder, expected = delivery.dispatcher._attempt.recorder, []
+    expect = recorder.expect
 
     def note(provider: str, due_at: datetime) -> None:
         expected.append((provider, due_at))
         expect(provider, due_at)
 
-    attempts.expect = note
+    recorder.expect = note
     await delivery.admit("bob@example.org")
     await delivery.until(lambda: bool(delivery.ended(State.HANDED_OVER)))
     (report,) = delivery.ended(State.HANDED_OVER)

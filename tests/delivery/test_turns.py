@@ -126,7 +126,7 @@ async def test_attempt_whose_start_cannot_be_recorded_is_made_when_it_can(
     delivery: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T2, T20: the disk is full for a moment; the letter leaves right after, not with its lease."""
-    monkeypatch.setattr(attempt_module, "_RECORD_AGAIN_S", 0.01)
+    monkeypatch.setattr(attempt_module, "AGAIN_S", 0.01)
     start, refusals = delivery.spool.start, [SpoolFull("no room")] * 2
 
     async def start_or_not(starts: Sequence[AttemptStart]) -> frozenset[int]:

@@ -235,13 +235,16 @@ class Lane:
         Whether an attempt for a fresh letter may begin at once, before the letter is admitted.
 
         It may where a worker would take it straight away: nothing waits for a turn, the provider is
-        well, its account has a place free, which is taken, and so many recipients fit into one
-        request. On yes `run` or `forgo` must follow.
+        well, its account knows no limit, and so many recipients fit into one request. On yes `run`
+        or `forgo` must follow.
         """
+        # A place in a pace would be lost with each letter that is not admitted, and a commit more
+        # is nothing to an account that is kept to a few calls a second.
         most = self.provider.capabilities.max_recipients
         if (
             self._gathers
             or self._jobs
+            or self._pace.per_second is not None
             or len(self._running) + self._promised >= self._at_once
             or (most and recipients > most)
             or not self.health.enter_now()

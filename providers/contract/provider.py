@@ -23,6 +23,11 @@ class Pace(Protocol):
     not yet an attempt.
     """
 
+    @property
+    def per_second(self) -> float | None:
+        """The pace of the moment, in calls a second; `None`: no limit is known."""
+        ...
+
     def take(self, now: float) -> float:
         """
         Take a place, if one is free now.

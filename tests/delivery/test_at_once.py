@@ -146,16 +146,32 @@ async def test_no_more_begin_at_once_than_workers_there_are(
     assert starts.count == 8
 
 
-async def test_the_account_has_no_place_free(delivery: Delivery, begin: Begin) -> None:
-    """Those that begin at once take a place of the account's pace, and wait where none is free."""
-    provider = ScriptedProvider(pace=TokenBucket(Rate(20)))
-    starts = await begin(provider)
+async def test_an_account_with_a_limit_has_its_pace_taken_by_turns(
+    delivery: Delivery, begin: Begin
+) -> None:
+    """T24: a letter that came before, or finds no room on the disk, uses up no place."""
+    pace = TokenBucket(Rate(20))
+    starts = await begin(ScriptedProvider(pace=pace))
     began = delivery.clock.monotonic()
-    for number in range(4):
-        await delivery.take(message_id=f"<{number}@example.com>")
-    await over(delivery, 4)
-    assert delivery.clock.monotonic() - began >= 3 / 20.0 * 0.95
-    assert starts.count >= 1
+    for _ in range(100):
+        assert (await delivery.take()).code == 250
+    await delivery.take(message_id="<other@example.com>")
+    await over(delivery, 2)
+    assert delivery.clock.monotonic() - began >= 1 / 20.0 * 0.95
+    assert pace.take(delivery.clock.monotonic()) <= 1 / 20.0
+    assert starts.count == 2
+
+
+async def test_a_provider_that_asked_to_wait_is_waited_for(
+    delivery: Delivery, begin: Begin
+) -> None:
+    """What it has said of its pace is a limit from then on."""
+    pace = TokenBucket(None)
+    starts = await begin(ScriptedProvider(pace=pace))
+    pace.hold_off(delivery.clock.monotonic(), 0.05)
+    await delivery.take()
+    await over(delivery, 1)
+    assert starts.count == 1
 
 
 @pytest.mark.parametrize(

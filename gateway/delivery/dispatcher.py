@@ -19,6 +19,7 @@ from gateway.delivery.attempt import AttemptMaker
 from gateway.delivery.bulk import BatchMaker
 from gateway.delivery.health import ProviderHealth
 from gateway.delivery.lane import Job, Lane, LetterInHand
+from gateway.delivery.pause_watch import LOOK_EVERY_S, PauseWatch
 from gateway.delivery.preparation import Preparation
 from gateway.delivery.recorder import Recorder
 from gateway.delivery.reporter import Reporter
@@ -28,7 +29,6 @@ from gateway.delivery.single import LetterMaker
 from gateway.delivery.verdicts import Verdict
 from gateway.domain.events import AttemptCutShort, CircuitChanged, Emit, LetterCorrupt
 from gateway.domain.health import CircuitRules, CircuitState
-from gateway.domain.pauses import pauses_from
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.window import Priority
 from gateway.errors import SpoolError
@@ -43,14 +43,8 @@ from providers.pacing import TokenBucket
 
 log = structlog.get_logger("gateway.delivery")
 
-_LOOK_AGAIN_S = 1.0  # what other processes change in the spool is seen within this time
 _STRAYS_EVERY_S = 5.0
 _STRAYS_AT_ONCE = 100
-_ROUSE_LOOKS = 3
-"""
-After a pause has ended, letters are woken at so many looks: another gateway that has not seen it
-yet, or a record on its way, may still put one off.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +114,6 @@ class Dispatcher:
         self._limits = limits
         self._hand_off_octets = 0
         self._stopping = False
-        self._rouse = 0
         self._tasks: list[asyncio.Task[None]] = []
         recorder = Recorder(
             spool=spool,
@@ -143,6 +136,9 @@ class Dispatcher:
             chance=chance,
             emit=emit,
             sure_for_s=limits.renew_every_s,
+        )
+        self._pause_watch = PauseWatch(
+            spool, planner, clock, self._hand_back, self._expect_everywhere
         )
         self._lanes = {name: self._lane(provider) for name, provider in providers.items()}
         self._feeders: dict[str, asyncio.Task[None]] = {}
@@ -231,8 +227,7 @@ class Dispatcher:
 
         When it returns, pauses are known, and so is whether older letters wait before fresh ones.
         """
-        await self._look_at_pauses()
-        self._rouse = _ROUSE_LOOKS  # a former life may have ended between a pause's end and that
+        await self._pause_watch.look()
         for lane in self._lanes.values():
             if not self._planner.pauses.concern(lane.name):  # else each letter takes its time
                 await self._fill(lane)
@@ -240,7 +235,7 @@ class Dispatcher:
         for coroutine, name in (
             (self._renew(), "lease renewal"),
             (self._adopt_strays(), "strays"),
-            (self._watch_pauses(), "pauses"),
+            (self._pause_watch.run(), "pauses"),
         ):
             self._tasks.append(asyncio.create_task(coroutine, name=name))
 
@@ -407,7 +402,7 @@ class Dispatcher:
 
     async def _wait(self, lane: Lane) -> None:
         """Until the lane is woken, the next moment that is known, or it is time to look again."""
-        seconds = _LOOK_AGAIN_S
+        seconds = LOOK_EVERY_S
         if lane.next_due is not None:
             until_due = (lane.next_due - self._clock.now()).total_seconds()
             seconds = max(0.0, min(seconds, until_due))
@@ -444,43 +439,9 @@ class Dispatcher:
                 except SpoolError as error:
                     log.warning("leases_not_renewed", reason=error.reason)
 
-    async def _watch_pauses(self) -> None:
-        while True:
-            await self._clock.sleep(_LOOK_AGAIN_S)
-            await self._look_at_pauses()
-            if self._rouse:
-                await self._wake_sleepers()
-
-    async def _look_at_pauses(self) -> None:
-        """Go by the pauses as the spool has them now, whoever made or ended them."""
-        try:
-            found = await self._spool.pauses()
-        except SpoolError as error:
-            log.warning("pauses_unknown", reason=error.reason)
-            return
-        before, pauses = self._planner.pauses, pauses_from(found)
-        if pauses == before:
-            return
-        self._planner.pause(pauses)
-        if pauses.ended_since(before):
-            self._rouse = _ROUSE_LOOKS
-        providers, routes = sorted(pauses.providers), sorted(pauses.routes)
-        log.warning("pauses_changed", providers=providers, routes=routes)
-        # What had not begun is claimed again, and looked at then.
+    async def _hand_back(self) -> None:
+        """Give what no worker has begun back to the spool."""
         await self._give_back([job for lane in self._lanes.values() for job in lane.take_back()])
-        self._expect_everywhere()
-
-    async def _wake_sleepers(self) -> None:
-        """Make due what waits for the end of a pause; what another pause keeps back waits again."""
-        try:
-            woken = await self._spool.wake(self._clock.now(), self._planner.pauses.providers)
-        except SpoolError as error:
-            log.warning("not_woken", reason=error.reason)
-            return
-        self._rouse -= 1
-        if woken:
-            log.info("woken", recipients=woken)
-            self._expect_everywhere()
 
     def _expect_everywhere(self) -> None:
         now = self._clock.now()

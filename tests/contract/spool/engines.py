@@ -51,6 +51,8 @@ ON_POSTGRESQL = pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 
 UNCERTAIN_AFTER = timedelta(minutes=7)
 LEASE = timedelta(minutes=5)
+PATIENCE = timedelta(seconds=30)  # with a lock of somebody who is slow, or was killed just now
+IMPATIENCE = timedelta(milliseconds=50)
 
 
 class SpoolEngine(Protocol):
@@ -133,7 +135,7 @@ class SqliteStore:
         settings = {
             "uncertain_after": UNCERTAIN_AFTER,
             "lease": LEASE,
-            "patience": timedelta(milliseconds=50),
+            "patience": PATIENCE,
             **more,
         }
         return await SqlSpool.open(self.url, clock=clock, exclusive=exclusive, **settings)

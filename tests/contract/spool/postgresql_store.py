@@ -6,7 +6,6 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from gateway.domain.queue_id import number_from_queue_id
 from gateway.spool.schema import VERSION_TABLE, content, metadata
 from gateway.spool.store import SqlSpool
 from providers.contract.clock import Clock
-from tests.contract.spool.engines import LEASE, UNCERTAIN_AFTER, ballast
+from tests.contract.spool.engines import LEASE, PATIENCE, UNCERTAIN_AFTER, ballast
 from tests.support.postgresql import GivenServer, PostgresqlServer, execute
 
 
@@ -39,7 +38,7 @@ class PostgresqlStore:
         settings = {
             "uncertain_after": UNCERTAIN_AFTER,
             "lease": LEASE,
-            "patience": timedelta(milliseconds=50),
+            "patience": PATIENCE,
             **more,
         }
         return await SqlSpool.open(self.url, clock=clock, exclusive=exclusive, **settings)

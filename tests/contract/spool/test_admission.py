@@ -106,9 +106,7 @@ async def test_letters_that_come_during_a_commit_share_the_next(
 ) -> None:
     """Group commit: many sessions, few syncs, and every one of them answered after its own."""
     commits: list[int] = []
-    spool = await open_spool(
-        patience=timedelta(seconds=30), on_commit=lambda _s, letters: commits.append(letters)
-    )
+    spool = await open_spool(on_commit=lambda _s, letters: commits.append(letters))
     with store.locked():
         first = asyncio.ensure_future(spool.admit(a_letter(spool, clock.now())))
         await asyncio.sleep(0)
@@ -127,7 +125,7 @@ async def test_a_taken_queue_id_fails_its_own_letter_alone(
     store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """One letter that cannot be written does not fail those that share its commit."""
-    spool = await open_spool(patience=timedelta(seconds=30))
+    spool = await open_spool()
     taken = a_letter(spool, clock.now(), "first@example.org")
     await spool.admit(taken)
     good = [a_letter(spool, clock.now()) for _ in range(3)]
@@ -155,7 +153,7 @@ async def test_a_value_that_cannot_be_written_fails_its_own_caller_alone(
     store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """A bug of one caller, here half a character, reaches neither others nor the thread."""
-    spool = await open_spool(patience=timedelta(seconds=30))
+    spool = await open_spool()
     good, bad = a_letter(spool, clock.now()), a_letter(spool, clock.now(), client="\ud800")
     with store.locked():
         admitting = [asyncio.ensure_future(spool.admit(letter)) for letter in (bad, good)]
@@ -171,7 +169,7 @@ async def test_a_cancelled_caller_disturbs_nobody(
     store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock, content: bytes
 ) -> None:
     """A client that goes away leaves its letter whole or not there, and the others their own."""
-    spool = await open_spool(patience=timedelta(seconds=30))
+    spool = await open_spool()
     letters = [a_letter(spool, clock.now(), content=content) for _ in range(5)]
     with store.locked():
         tasks = [asyncio.ensure_future(spool.admit(letter)) for letter in letters]

@@ -312,7 +312,7 @@ async def test_many_letters_recorded_at_once_each_get_their_own_answer(
     store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """Calls that share a transaction do not share their lost keys."""
-    spool = await open_spool(patience=timedelta(seconds=30))
+    spool = await open_spool()
     now = clock.now()
     letters = [a_letter(spool, now, *THREE, leased=True) for _ in range(4)]
     for letter in letters:

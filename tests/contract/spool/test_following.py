@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -102,7 +102,7 @@ async def test_decisions_in_one_transaction_do_not_disturb_each_other(
     store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """Each caller has its own answer: one whose recipient is lost undoes nobody else's report."""
-    spool = await open_spool(patience=timedelta(seconds=30))
+    spool = await open_spool()
     now = clock.now()
     letters = [a_letter(spool, now, "a@example.org", "b@example.org", leased=True) for _ in "123"]
     for letter in letters:

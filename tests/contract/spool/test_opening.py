@@ -54,9 +54,8 @@ async def test_gateway_and_commands_write_side_by_side(
     spool: SqlSpool, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """Short transactions on both sides: nobody is turned away as locked."""
-    patient = timedelta(seconds=30)
-    beside = await open_spool(exclusive=False, patience=patient)
-    again = [await open_spool(exclusive=False, patience=patient) for _ in range(3)]
+    beside = await open_spool(exclusive=False)
+    again = [await open_spool(exclusive=False) for _ in range(3)]
 
     async def intake(target: SqlSpool) -> None:
         for _ in range(30):

@@ -181,7 +181,7 @@ async def test_repeats_within_one_commit(
     store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """A client that sends on two connections at once; others in the commit are not concerned."""
-    spool = await open_spool(patience=timedelta(seconds=30))
+    spool = await open_spool()
     with store.locked():
         brought = [
             asyncio.ensure_future(

@@ -84,7 +84,7 @@ async def test_writers_at_once_leave_no_gap_for_followers(
     open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """A turn that is seen has none before it that comes later, from three gateways at once."""
-    gateways = [await open_spool(patience=timedelta(seconds=60)) for _ in range(3)]
+    gateways = [await open_spool() for _ in range(3)]
     seen: list[str] = []
     done = asyncio.Event()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 from sqlalchemy import ColumnElement, delete, update
@@ -16,7 +15,7 @@ from gateway.spool.schema import content, message, recipient
 from gateway.spool.store import SqlSpool
 from gateway.spool.values import Filter, NewLetter
 from tests.contract.spool.conftest import Admit, OpenSpool
-from tests.contract.spool.engines import SpoolEngine
+from tests.contract.spool.engines import IMPATIENCE, SpoolEngine
 from tests.support.letters import CONTENT, a_change, a_letter, a_start
 from tests.support.manual_clock import ManualClock
 
@@ -31,7 +30,7 @@ class Health:
         self.told.put_nowait(reason)
 
     async def next(self) -> str | None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.told.get()
 
 
@@ -86,7 +85,7 @@ async def test_a_locked_store_is_unavailable_until_it_is_let_go(
 ) -> None:
     """T1: a commit that cannot be made is an error to its caller; nothing of it is seen later."""
     health = Health()
-    spool = await open_spool(on_health=health)
+    spool = await open_spool(on_health=health, patience=IMPATIENCE)
     contents = (CONTENT, b"x" * LARGE_OCTETS, CONTENT)
     letters = [a_letter(spool, clock.now(), content=content) for content in contents]
     with store.locked():
@@ -107,7 +106,7 @@ async def test_too_much_waiting_is_refused(
     store: SpoolEngine, open_spool: OpenSpool, clock: ManualClock
 ) -> None:
     """A disk that stalls does not grow the process; what carries no content is still taken."""
-    spool = await open_spool(patience=timedelta(seconds=30), max_waiting_octets=3 * LARGE_OCTETS)
+    spool = await open_spool(max_waiting_octets=3 * LARGE_OCTETS)
     sizes = [LARGE_OCTETS - 1, LARGE_OCTETS - 1, LARGE_OCTETS, LARGE_OCTETS - 1, LARGE_OCTETS]
     letters = [a_letter(spool, clock.now(), content=bytes(size)) for size in sizes]
     with store.locked():

@@ -11,6 +11,7 @@ import pytest
 from providers.sandbox.server import Sandbox
 from tests.e2e.gateway_process import GatewayProcess
 from tests.support.application import Application, serve_application
+from tests.support.ports import free_port
 
 MakeGateway = Callable[..., GatewayProcess]
 
@@ -24,8 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """The three imitated providers; v1 without its limit of 5 a second."""
-    imitation = Sandbox(rate=None)
+    """
+    The three imitated providers; v1 without its limit of 5 a second.
+
+    On ports that nobody else is given while a test has them stopped.
+    """
+    imitation = Sandbox(rate=None, smtp_port=free_port(), http_port=free_port())
     await imitation.start()
     yield imitation
     await imitation.stop()

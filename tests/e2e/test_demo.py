@@ -92,10 +92,15 @@ async def test_the_greeting_tells_nothing_that_is_not_so(demonstration: Demonstr
     """A letter by each provider, its story up to the delivery, the queue, the sandbox, health."""
     await demonstration.start(free_port())
     send = await demonstration.told("Send a letter")
-    for recipient in ("bob@example.com", "bob@v1.example.com", "bob@v2.example.com"):
+    recipients = ("bob@example.com", "bob@v1.example.com", "bob@v2.example.com")
+    for recipient in recipients:
         said = await run(send.replace("bob@example.com", recipient))
         assert re.fullmatch(r"250 2\.0\.0 Ok: queued as \w+\n", said)
-    await demonstration.line(lambda line: '"tracked": "delivered"' in line)
+    by_v1 = '"to": "bob@v1.example.com"'
+    await demonstration.line(lambda line: '"tracked": "delivered"' in line and by_v1 in line)
+    for recipient in recipients:
+        to = f'"to": "{recipient}"'
+        await demonstration.line(lambda line, to=to: "handed_over" in line and to in line)
     trace = await demonstration.told("What became of it")
     assert "main accepted" in await run(trace)
     story = await run(trace.replace("bob@example.com", "bob@v1.example.com"))

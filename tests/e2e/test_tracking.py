@@ -189,7 +189,8 @@ async def test_letters_of_the_smarthost(sandbox: Sandbox, make_gateway: MakeGate
     )
     await gateway.start()
     await send(gateway, a_load_letter(1, "a@example.org", "b@example.org"))
-    for letter, word in zip(sandbox.letterbox.letters, ("delivered", "hard_bounced"), strict=True):
+    letters = sorted(sandbox.letterbox.letters, key=lambda letter: letter.recipient)
+    for letter, word in zip(letters, ("delivered", "hard_bounced"), strict=True):
         message_id = int(letter.provider_message_id)
         record = {"id": message_id, "to": letter.recipient, "status": word, "events": {}}
         sandbox.rest_v1.messages.found[message_id] = record

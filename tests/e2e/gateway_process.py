@@ -127,7 +127,7 @@ class GatewayProcess:
         self._changed.set()
 
     async def wait_for(
-        self, fits: Callable[[LogLine], bool], *, since: int = 0, timeout_s: float = 20.0
+        self, fits: Callable[[LogLine], bool], *, since: int = 0, timeout_s: float = 60.0
     ) -> LogLine:
         """The first log line that fits; fails when the process ends without one."""
         async with asyncio.timeout(timeout_s):
@@ -166,7 +166,7 @@ class GatewayProcess:
     async def _ended(self) -> int:
         assert self._process is not None
         assert self._reader is not None
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(120):
             code = await self._process.wait()
             await self._reader
         return code
@@ -179,7 +179,7 @@ class GatewayProcess:
 
     async def get(self, path: str) -> httpx.Response:
         """Ask the HTTP side."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             return await client.get(f"http://127.0.0.1:{self.http_port}{path}")
 
     async def metric(self, name: str, /, **labels: str) -> float:
@@ -191,8 +191,18 @@ class GatewayProcess:
                     return sample.value
         raise AssertionError(f"no series {name} {labels}")
 
+    async def series(self, name: str, label: str) -> dict[str, float]:
+        """All series of a metric by their one label, out of one answer."""
+        text = (await self.get("/metrics")).text
+        return {
+            sample.labels[label]: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name
+        }
+
     async def wait_for_metric(
-        self, value: float, name: str, /, *, timeout_s: float = 30.0, **labels: str
+        self, value: float, name: str, /, *, timeout_s: float = 60.0, **labels: str
     ) -> None:
         """Ask until a series has this value: the daemon looks at its spool once a second."""
         async with asyncio.timeout(timeout_s):
@@ -210,7 +220,7 @@ def environment() -> dict[str, str]:
     }
 
 
-async def run(*words: str, stdin: bytes = b"", timeout_s: float = 60.0) -> tuple[int, str, str]:
+async def run(*words: str, stdin: bytes = b"", timeout_s: float = 120.0) -> tuple[int, str, str]:
     """Run a program to its end: exit code, output, errors."""
     process = await asyncio.create_subprocess_exec(
         *words,

@@ -30,6 +30,7 @@ from tests.support.load import Load
 from tests.support.postgresql import NoPostgresql, PostgresqlServer, execute
 
 LEASE = "5s"
+FOR_EVER = "5m"  # longer than any pause of the machine
 HANGING = 4  # the smarthost's connections, all of them
 PATIENCE = "15s"  # of an attempt that hangs, longer than a lease
 SESSIONS = 6
@@ -83,12 +84,12 @@ class Drill:
             if not address.startswith(("never", "wrong"))
         }
         await self.sandbox.letterbox.wait_until(
-            lambda box: wanted <= {letter.recipient for letter in box.letters}, 60
+            lambda box: wanted <= {letter.recipient for letter in box.letters}, 120
         )
 
     async def settle(self) -> Accounts:
         """Finish the load, wait until nothing is left to do, check the ledger, stop, compare."""
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(180):
             await self.load.finish()
             while execute(self.url, UNDER_WAY)[0][0]:  # noqa: ASYNC110 (other processes' state)
                 await asyncio.sleep(0.1)
@@ -122,13 +123,22 @@ class Drill:
 
 
 @pytest.fixture
-async def drill(server: PostgresqlServer, make_gateway: MakeGateway) -> AsyncIterator[Drill]:
+def times() -> tuple[str, str]:
+    """A lease, and the patience of an attempt; a drill that waits for neither has longer ones."""
+    return LEASE, PATIENCE
+
+
+@pytest.fixture
+async def drill(
+    server: PostgresqlServer, make_gateway: MakeGateway, times: tuple[str, str]
+) -> AsyncIterator[Drill]:
     """Two gateways that run; clients go to both in turn, once the load is started."""
+    lease, patience = times
     sandbox = Sandbox(rate=None, faults=faults_for_ever())
     await sandbox.start()
     with server.database() as url:
-        config = {"spool": {"url": url, "lease": LEASE}}
-        main = smarthost(sandbox, connections=HANGING, timeout=PATIENCE)
+        config = {"spool": {"url": url, "lease": lease}}
+        main = smarthost(sandbox, connections=HANGING, timeout=patience)
         one, other = (make_gateway({"main": main}, **config) for _ in range(2))
         await asyncio.gather(one.start(), other.start())
         open_to = [one, other]
@@ -148,7 +158,7 @@ async def ledger_of(gateway: GatewayProcess) -> dict[str, float]:
     code, out, err = await gateway.command("queue", "stats", "--json")
     assert code == 0, err
     stats = json.loads(out)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:  # letters that are put off for ever go on moving between two states
             shown = {
                 state: await gateway.metric("mailquay_recipients", state=state)
@@ -192,10 +202,11 @@ async def until_ready(gateway: GatewayProcess, *, ready: bool) -> str:
             await asyncio.sleep(0.1)  # another process's state, which sends no event
 
 
+@pytest.mark.parametrize("times", [(FOR_EVER, FOR_EVER)], ids=["unhurried"])
 async def test_two_share_a_queue(drill: Drill) -> None:
     """Both take and both deliver under load, and no copy is made twice."""
     drill.load.start(SESSIONS)
-    await drill.load.until(lambda load: len(load.taken) >= 300, 60)
+    await drill.load.until(lambda load: len(load.taken) >= 300, 120)
     books = await drill.settle()
     for gateway in drill.gateways:
         assert told(gateway, "received") > 0
@@ -204,6 +215,7 @@ async def test_two_share_a_queue(drill: Drill) -> None:
     assert books.failed > 0, "the load has recipients that are refused"
 
 
+@pytest.mark.parametrize("times", [(LEASE, "30s")], ids=["patient"])
 async def test_one_is_killed_with_leases(drill: Drill) -> None:
     """T5: what it had leased is the other's when the lease is over; what it sent is uncertain."""
     await drill.fill_one()

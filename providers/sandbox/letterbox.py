@@ -73,7 +73,7 @@ class Letterbox:
         self.throttled[provider] = self.throttled.get(provider, 0) + 1
 
     async def wait_until(
-        self, enough: Callable[[Letterbox], bool], timeout_s: float = 10.0
+        self, enough: Callable[[Letterbox], bool], timeout_s: float = 60.0
     ) -> None:
         """
         Wait until `enough` holds.

@@ -55,8 +55,8 @@ def run(podman: Podman, folder: Path, volume: str, sandbox: Sandbox) -> tuple[in
 
 async def ready(podman: Podman, http_port: int) -> None:
     """Wait until the gateway says so; its log is the message when it does not."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        for _ in range(300):
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        for _ in range(1200):
             try:
                 if (await client.get(f"http://127.0.0.1:{http_port}/readyz")).is_success:
                     return

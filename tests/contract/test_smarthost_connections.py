@@ -428,7 +428,7 @@ class TestClosing:
         async with scripted_smtp(script) as port:
             provider = smarthost(port)
             await deliver(provider)
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(20):
                 await provider.aclose()
 
     async def test_closing_breaks_letters_in_hand(
@@ -473,7 +473,7 @@ class TestClosing:
 
 async def only_open(provider: Smarthost, count: int) -> None:
     """Wait until no more than so many connections are open."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(provider._pool._sessions) > count:
             closed = [session.closed for session in provider._pool._sessions]
             await asyncio.wait(closed, return_when=asyncio.FIRST_COMPLETED)

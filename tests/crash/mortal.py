@@ -150,7 +150,7 @@ class MortalGateway(GatewayProcess):
         stops where the call would return.
         """
         _Stock.command(signal.SIGSTOP.value)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             # Another process's threads, which send no event.
             while not all(state in "TDZX" for state in self._thread_states()):  # noqa: ASYNC110
                 await asyncio.sleep(0)

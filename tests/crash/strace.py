@@ -53,7 +53,7 @@ async def attached(pid: int, *options: str) -> AsyncIterator[None]:
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:  # noqa: ASYNC220
         assert process.stderr is not None
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 told = await asyncio.to_thread(process.stderr.readline)
             assert b" attached" in told, told
             yield

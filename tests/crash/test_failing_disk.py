@@ -28,7 +28,7 @@ FAILS = "the disk of the spool fails"
 needs_strace = pytest.mark.skipif(bool(reason_without()), reason=reason_without() or "-")
 
 
-async def until_ready(gateway: MortalGateway, *reasons: str, timeout_s: float = 10.0) -> None:
+async def until_ready(gateway: MortalGateway, *reasons: str, timeout_s: float = 60.0) -> None:
     """
     Ask `/readyz` until it says yes; or no, for these reasons.
 

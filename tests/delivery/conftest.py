@@ -173,7 +173,7 @@ class Delivery:
         taken = await self.submit(*fields, **more)
         return taken if isinstance(taken, Reply) else await taken.reply(lambda: False)
 
-    async def until(self, enough: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async def until(self, enough: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait until events make it so."""
         async with asyncio.timeout(timeout_s):
             while not enough():

@@ -93,7 +93,7 @@ async def test_a_fresh_letter_is_on_record_as_sending_with_its_admission(
     gate = Gate(delivery)
     starts = await begin(gate.provider)
     assert (await delivery.take(to=(BOB, "eve@example.org"))).code == 250
-    await asyncio.wait_for(gate.provider.arrived.wait(), 10)
+    await asyncio.wait_for(gate.provider.arrived.wait(), 60)
     gate.opened.set()
     await over(delivery, 2)
     assert gate.states == [[(State.SENDING, 1), (State.SENDING, 1)]]
@@ -121,7 +121,7 @@ async def test_a_crash_after_the_admission_leaves_it_uncertain(
     gate = Gate(delivery)
     await begin(gate.provider)
     await delivery.take()
-    await asyncio.wait_for(gate.provider.arrived.wait(), 10)
+    await asyncio.wait_for(gate.provider.arrived.wait(), 60)
     now = delivery.clock.now()
     recovery = await delivery.spool.recover(now)
     assert [cut.attempt for cut in recovery.cut_short] == [1]
@@ -229,7 +229,7 @@ async def test_what_was_promised_is_given_back(
     await over(delivery, 1)
     assert starts.count == 0
     assert delivery.dispatcher is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await delivery.dispatcher.drain(30)
     assert delivery.dispatcher._hand_off_octets == 0
 
@@ -239,7 +239,7 @@ async def test_cut_short_at_a_stop_it_is_uncertain(delivery: Delivery, begin: Be
     gate = Gate(delivery)
     await begin(gate.provider)
     await delivery.take()
-    await asyncio.wait_for(gate.provider.arrived.wait(), 10)
+    await asyncio.wait_for(gate.provider.arrived.wait(), 60)
     assert delivery.dispatcher is not None
     await delivery.dispatcher.drain(timedelta(milliseconds=50).total_seconds())
     (row,) = await delivery.rows()
@@ -255,7 +255,7 @@ async def test_a_plan_from_the_arrival_is_made_anew_when_things_have_changed(
     await begin(gate.provider, backup)
     for number in range(12):
         await delivery.take(message_id=f"<{number}@example.com>")
-    await asyncio.wait_for(gate.provider.arrived.wait(), 10)
+    await asyncio.wait_for(gate.provider.arrived.wait(), 60)
     assert delivery.planner is not None
     delivery.planner.avoid(frozenset({"main"}))
     gate.opened.set()

@@ -238,7 +238,7 @@ class TestDoubt:
         await admitted(delivery, *addresses(9))
         main = ScriptedBulkProvider(script=[accepted("first"), hang], size=9, most=3, connections=1)
         await delivery.begin(main)
-        await asyncio.wait_for(hung.wait(), 10)
+        await asyncio.wait_for(hung.wait(), 60)
         await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 3)
         assert await states(delivery) == {
             State.HANDED_OVER: 3,
@@ -275,7 +275,7 @@ class TestDoubt:
         await admitted(delivery, *addresses(9))
         main = ScriptedBulkProvider(script=[hang, hang, hang], size=9, most=3, connections=1)
         await delivery.begin(main)
-        await asyncio.wait_for(hung.wait(), 10)
+        await asyncio.wait_for(hung.wait(), 60)
         assert delivery.dispatcher is not None
         await delivery.dispatcher.drain(0.05)
         assert await states(delivery) == {State.UNCERTAIN: 3, State.WAITING: 6}
@@ -371,7 +371,7 @@ class TestLeases:
         await admitted(delivery, *addresses(6))
         main = ScriptedBulkProvider(script=[wait], size=6, most=3, connections=1)
         await delivery.begin(main)
-        await asyncio.wait_for(hung.wait(), 10)
+        await asyncio.wait_for(hung.wait(), 60)
         assert delivery.dispatcher is not None
         (lane,) = delivery.dispatcher._lanes.values()
         assert len(lane.leases()) == 6

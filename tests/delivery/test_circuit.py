@@ -48,7 +48,7 @@ class Doubtful(ScriptedProvider):
 
     async def was_probed(self, times: int) -> None:
         """Wait until it was, so many times more."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for _ in range(times):
                 self._probed.clear()
                 await self._probed.wait()

@@ -237,7 +237,7 @@ async def test_hung_provider_leaves_the_others_alone(
     await delivery.begin(hung, well, routes=routes, window=4)
     for _ in range(6):
         await delivery.admit("bob@example.org", provider="hung")
-    await asyncio.wait_for(hung.arrived.wait(), 10)
+    await asyncio.wait_for(hung.arrived.wait(), 60)
     for _ in range(3):
         await delivery.admit("eve@well.example.org", provider="well")
     await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 3)
@@ -294,7 +294,7 @@ async def test_window_bounds_what_is_taken_from_the_spool(delivery: Delivery) ->
         await delivery.admit("bob@example.org")
     main = ScriptedProvider(script=[wait] * 2)
     await delivery.begin(main, window=5)
-    await asyncio.wait_for(main.arrived.wait(), 10)
+    await asyncio.wait_for(main.arrived.wait(), 60)
     stats = await delivery.spool.stats(delivery.clock.now())
     assert stats.oldest_due, "most of the backlog is due and untouched"
     release.set()
@@ -325,7 +325,7 @@ async def test_drain_records_what_was_cut_short_as_uncertain(delivery: Delivery)
     for _ in range(8):
         await delivery.admit("bob@example.org")
     await delivery.begin(main)
-    await asyncio.wait_for(main.arrived.wait(), 10)
+    await asyncio.wait_for(main.arrived.wait(), 60)
     assert delivery.dispatcher is not None
     await delivery.dispatcher.drain(0.05)
     states = Counter(row.state for row in await delivery.rows())
@@ -347,7 +347,7 @@ async def test_letter_removed_by_hand_while_it_waits_is_not_sent(delivery: Deliv
     )
     await delivery.begin(main)
     first = await delivery.admit("a@example.org")
-    await asyncio.wait_for(main.arrived.wait(), 10)
+    await asyncio.wait_for(main.arrived.wait(), 60)
     second = await delivery.admit("b@example.org")
     assert await delivery.spool.remove(Filter(queue_id=second), delivery.clock.now()) == 1
     release.set()

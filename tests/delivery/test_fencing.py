@@ -23,7 +23,7 @@ ONE_CONNECTION = ProviderCapabilities(raw_mime=True, connections=1)
 
 async def until_sending(delivery: Delivery, number: int) -> None:
     """Until so many attempts are recorded, which sends no event."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while [row.state for row in await delivery.rows()].count(State.SENDING) < number:  # noqa: ASYNC110 (see above)
             await asyncio.sleep(0.01)
 

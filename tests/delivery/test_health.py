@@ -69,7 +69,7 @@ class Watched:
 
 async def until(watched: Watched, state: CircuitState) -> None:
     """Wait until it was told that it is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while watched.told[-1:] != [state]:
             watched.changed.clear()
             await watched.changed.wait()

@@ -342,7 +342,7 @@ async def test_attempt_cut_short_by_a_stop_is_no_failure(delivery: Delivery) -> 
     main = ScriptedProvider(script=[hang])
     await delivery.begin(main)
     await delivery.admit("bob@example.org")
-    await asyncio.wait_for(main.arrived.wait(), 10)
+    await asyncio.wait_for(main.arrived.wait(), 60)
     assert delivery.dispatcher is not None
     await delivery.dispatcher.drain(0.05)
     (row,) = await delivery.rows()

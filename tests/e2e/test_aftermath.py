@@ -27,7 +27,7 @@ async def test_a_webhook_of_a_bounce_suppresses_and_reports(
     await gateway.start()
 
     def talk() -> None:
-        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=60) as smtp:
             smtp.sendmail(SENDER, "Bob@example.org", b"Subject: x\r\n\r\nx\r\n")
 
     await asyncio.to_thread(talk)
@@ -39,7 +39,7 @@ async def test_a_webhook_of_a_bounce_suppresses_and_reports(
         "event": "hard_bounced",
         "timestamp": 1700000000,
     }
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         for _ in range(2):
             assert (await http.post(url, json=event)).status_code == 200
     await gateway.wait_for(lambda line: line.get("event") == "reported", timeout_s=60)
@@ -54,7 +54,7 @@ async def test_a_webhook_of_a_bounce_suppresses_and_reports(
     _, out, _ = await gateway.command("suppress", "list", "--reason", "bounced")
     assert "bob@example.org" in out
     assert sum(line.get("event") == "reported" for line in gateway.log) == 1
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         complained = {**event, "event": "complained"}
         assert (await http.post(url, json=complained)).status_code == 200
     await sandbox.letterbox.wait_until(lambda box: len(box.letters) >= 3, timeout_s=60)

@@ -93,7 +93,7 @@ async def test_whatever_is_asked_is_answered_as_described(
     taken, answers = await asyncio.to_thread(_ask_everything, gateway)
     assert {200, 202, 400, 404, 422} <= set(answers), answers
     assert 429 not in answers  # nobody was shut out, so that all of it was really asked
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         ready = await http.get(f"http://127.0.0.1:{gateway.http_port}/readyz")
     assert ready.json() == {"ready": True, "reasons": []}
     received = {line["queue_id"] for line in gateway.log if line["event"] == "received"}

@@ -85,7 +85,7 @@ async def test_start_with_a_long_queue(sandbox: Sandbox, make_gateway: MakeGatew
     loaded = Start(greeted_s, pss_octets(full.pid))
     for name, start in (("an empty queue", without), (f"{LETTERS} letters", loaded)):
         print(f"{name}: 220 after {start.greeted_s:.2f} s, PSS {start.octets / MIB:.1f} MiB")  # noqa: T201
-    assert loaded.greeted_s < without.greeted_s + 10
+    assert loaded.greeted_s < 3 * without.greeted_s + 10
     assert loaded.octets < without.octets + 24 * MIB
     assert await full.stop() == 0
     code, out, err = await full.command("queue", "stats", "--json")

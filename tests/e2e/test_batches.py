@@ -74,7 +74,7 @@ async def test_2000_personal_letters_leave_in_a_fiftieth_of_the_calls(
     gateway = make_gateway({"bulk": provider})
     await gateway.start()
     load = Load(lambda: gateway.smtp_port, map(a_load_letter, range(LETTERS)))
-    async with asyncio.timeout(240):
+    async with asyncio.timeout(400):
         load.start(20)
         await load.complete()
         service.gate.opened.set()
@@ -117,7 +117,9 @@ async def test_killed_between_acceptance_and_record(
 ) -> None:
     """T13: kill -9 while a batch waits for its answer: second copies of its letters alone."""
     sandbox.faults.add(Fault(FaultKind.HANG, "form_v2", style="after", method="sendBulkEmail"))
-    gateway = make_gateway({"bulk": form_v2(sandbox, connections=1, batch_window="1s")})
+    gateway = make_gateway(
+        {"bulk": form_v2(sandbox, connections=1, batch_window="1s", timeout="5m")}
+    )
     await gateway.start()
     letters = 300
     load = Load(lambda: gateway.smtp_port, map(a_load_letter, range(letters)))

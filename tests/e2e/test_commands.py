@@ -305,7 +305,7 @@ async def test_sandbox_command_imitates_and_fails_on_demand() -> None:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             line = (await process.stdout.readline()).decode()
         assert line.startswith("smarthost  127.0.0.1:")
     finally:

@@ -37,7 +37,6 @@ async def connect(gateway: GatewayProcess, turns: asyncio.Semaphore) -> Dialogue
     """A client that has read its greeting and says no more."""
     async with turns:
         client = await Dialogue.connect(gateway.smtp_port)
-        client.timeout_s = 60
         await client.expect("220 ")
         return client
 
@@ -60,7 +59,7 @@ async def test_idle_connections(sandbox: Sandbox, make_gateway: MakeGateway) -> 
     before = await memory(gateway)
     turns = asyncio.Semaphore(50)
     idle = await asyncio.gather(*(connect(gateway, turns) for _ in range(IDLE)))
-    assert await gateway.metric("mailquay_smtp_connections", listener="app") == IDLE
+    await gateway.wait_for_metric(IDLE, "mailquay_smtp_connections", listener="app")
     for number in range(20):
         reply = await by_smtplib(
             gateway.smtp_port, "a@example.com", [f"b{number}@example.org"], LETTER
@@ -90,7 +89,6 @@ async def test_senders_that_stall_give_way(sandbox: Sandbox, make_gateway: MakeG
     await gateway.start()
     slow = [await Dialogue.connect(gateway.smtp_port) for _ in range(8)]
     for client in slow:
-        client.timeout_s = 60
         await client.hello()
         await client.to_data()
         await client.send(LETTER + (b"x" * 76 + b"\r\n") * (MIB // 78))

@@ -64,7 +64,6 @@ async def test_wrong_users_and_certificate_do_not_start(tmp_path: Path, command:
 async def log_in(gateway: GatewayProcess, certificate: Certificate, secret: str) -> Dialogue:
     """A client that has begun TLS and sent AUTH."""
     client = await Dialogue.connect(gateway.smtp_port)
-    client.timeout_s = 30
     await client.hello()
     assert (await client.say("STARTTLS"))[0].startswith("220")
     await client.start_tls(certificate.client_context())
@@ -110,7 +109,6 @@ async def test_users_and_certificate_are_reloaded(
     context = trusting.client_context()
     context.check_hostname = False
     client = await Dialogue.connect(gateway.smtp_port)
-    client.timeout_s = 30
     await client.hello()
     await client.say("STARTTLS")
     await client.start_tls(context)

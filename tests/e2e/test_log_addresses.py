@@ -23,7 +23,7 @@ async def test_the_log_names_nobody(sandbox: Sandbox, make_gateway: MakeGateway)
     await gateway.start()
 
     def talk() -> None:
-        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=60) as smtp:
             smtp.sendmail("anna@example.com", "Bob@example.org", b"Subject: x\r\n\r\nx\r\n")
 
     await asyncio.to_thread(talk)

@@ -62,7 +62,7 @@ async def test_paused_provider_gets_nothing_and_letters_wait_for_it(
     assert (await gateway.get("/readyz")).status_code == 200
     assert not sandbox.letterbox.letters
     assert await obey(gateway, "resume", "--provider", "main") == "provider main goes on\n"
-    line = await gateway.wait_for(lambda line: line["event"] == "handed_over", timeout_s=30)
+    line = await gateway.wait_for(lambda line: line["event"] == "handed_over", timeout_s=60)
     assert (line["queue_id"], line["provider"]) == (queue_id, "main")
     await gateway.wait_for_metric(0, "mailquay_paused", kind="provider", name="main")
     _, out, _ = await gateway.command("trace", queue_id, "--json")
@@ -115,7 +115,7 @@ async def test_paused_route_waits_while_others_go_on(
     line = await gateway.wait_for(
         lambda line: line["event"] == "handed_over" and line["queue_id"] == kept,
         since=begun,
-        timeout_s=30,
+        timeout_s=60,
     )
     assert line["to"] == "bob@news.example"
 
@@ -135,7 +135,7 @@ async def test_resumed_while_the_daemon_was_down(
     begun = len(gateway.log)
     await gateway.start()
     line = await gateway.wait_for(
-        lambda line: line["event"] == "handed_over", since=begun, timeout_s=30
+        lambda line: line["event"] == "handed_over", since=begun, timeout_s=60
     )
     assert line["queue_id"] == queue_id
 

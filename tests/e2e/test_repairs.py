@@ -19,7 +19,6 @@ async def test_letter_of_an_old_device(sandbox: Sandbox, make_gateway: MakeGatew
     gateway = make_gateway({"main": smarthost(sandbox)})
     await gateway.start()
     client = await Dialogue.connect(gateway.smtp_port)
-    client.timeout_s = 30.0
     await client.hello()
     content = f"From: Принтер\nSubject: Отчёт\nDate: today\n\n{TEXT}\n".encode("windows-1251")
     reply = await client.letter(content)

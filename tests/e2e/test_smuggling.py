@@ -13,7 +13,6 @@ async def started(sandbox: Sandbox, make_gateway: MakeGateway) -> tuple[GatewayP
     gateway = make_gateway({"main": smarthost(sandbox)})
     await gateway.start()
     dialogue = await Dialogue.connect(gateway.smtp_port)
-    dialogue.timeout_s = 30.0
     await dialogue.hello()
     return gateway, dialogue
 

@@ -21,7 +21,7 @@ async def send(gateway: GatewayProcess, *to: str, letter: bytes = LETTER) -> dic
     """Hand in a letter; who of its recipients was refused."""
 
     def talk() -> dict[str, object]:
-        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=60) as smtp:
             return smtp.sendmail(SENDER, to or ("bob@example.org",), letter)
 
     return await asyncio.to_thread(talk)
@@ -73,7 +73,7 @@ async def test_who_is_on_the_list_is_sent_nothing_and_the_sender_is_told(
     def bob() -> list[dict[str, str]]:
         return [r for r in reports() if "Bob@" in r["Final-Recipient"]]  # type: ignore[index]
 
-    await sandbox.letterbox.wait_until(lambda _: bool(bob()), timeout_s=30)
+    await sandbox.letterbox.wait_until(lambda _: bool(bob()), timeout_s=60)
     (told,) = bob()
     assert (told["Action"], told["Status"]) == ("failed", "5.7.1")
     assert "suppression list" in told["Diagnostic-Code"]
@@ -146,7 +146,7 @@ async def test_clients_can_be_told_at_rcpt(sandbox: Sandbox, make_gateway: MakeG
     await reader.readline()
     writer.write(group)
     codes = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not codes or codes[-1] != b"354":
             line = await reader.readline()
             if line[3:4] == b" ":

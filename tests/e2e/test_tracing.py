@@ -52,7 +52,7 @@ async def send(gateway: GatewayProcess, trace: TraceContext | None, *to: str) ->
     field = f"traceparent: {trace}\r\ntracestate: shop=1\r\n" if trace else ""
 
     def talk() -> None:
-        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=60) as smtp:
             letter = f"{field}Message-ID: <{to[0]}>\r\nSubject: Order 77\r\n\r\nbody\r\n"
             smtp.sendmail("a@example.com", to, letter)
 

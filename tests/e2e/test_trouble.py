@@ -85,7 +85,7 @@ async def test_provider_down_for_a_while_and_back(
     (state,) = (await states(gateway, queue_id)).values()
     assert state in {"waiting", "sending"}
     await sandbox.start()
-    await sandbox.letterbox.wait_until(arrived(1), timeout_s=20)
+    await sandbox.letterbox.wait_until(arrived(1), timeout_s=60)
     await gateway.wait_for(disposition("handed_over"))
 
 
@@ -98,7 +98,7 @@ async def test_throttled_letter_leaves_by_itself(
     gateway = make_gateway({"it": PROVIDERS[kind](sandbox)})
     await gateway.start()
     await send(gateway)
-    await sandbox.letterbox.wait_until(arrived(1), timeout_s=20)
+    await sandbox.letterbox.wait_until(arrived(1), timeout_s=60)
     line = await gateway.wait_for(disposition("deferred"))
     assert line["dsn"].startswith("4.")
     assert await gateway.metric("mailquay_attempts_total", provider="it", outcome="deferred") == 2
@@ -179,7 +179,7 @@ async def test_hung_provider_does_not_hold_up_intake(
     sandbox.faults.add(Fault(FaultKind.HANG, "rest_v1", times=None))
     gateway = make_gateway({"it": rest_v1(sandbox, rate="50/s", timeout="30s")})
     await gateway.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for _ in range(20):
             await send(gateway)
     assert await gateway.metric("mailquay_messages_received_total", listener="app") == 20

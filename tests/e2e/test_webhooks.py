@@ -28,7 +28,7 @@ def a_gateway(
 
 async def send(gateway: GatewayProcess, to: str = "bob@example.org") -> None:
     def talk() -> None:
-        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", gateway.smtp_port, timeout=60) as smtp:
             smtp.sendmail("a@example.com", to, b"Subject: Order 77\r\n\r\nbody\r\n")
 
     await asyncio.to_thread(talk)

@@ -85,7 +85,7 @@ class Listener:
         return Response(status_code=200)
 
     async def wait_for(self, count: int) -> list[dict[str, Any]]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.heard) < count:
                 self.changed.clear()
                 await self.changed.wait()

@@ -590,7 +590,7 @@ class TestFaults:
         client = await connect(server)
         await begin_letter(client)
         await client.send(b"x\r\n.\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             octets = await client._reader.readexactly(4 << 20)
         assert octets.startswith(b"250-xxx")
         assert b"\n" not in octets

@@ -102,7 +102,7 @@ async def a_collector() -> AsyncIterator[Collector]:
     )
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
     task = asyncio.create_task(server.serve())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0.01)
     collector.port = server.servers[0].sockets[0].getsockname()[1]

@@ -10,7 +10,7 @@ from tests.support.smtp_dialogue import SmtpDialogue
 
 
 class Dialogue(SmtpDialogue):
-    """One connection; every wait is bounded by five seconds."""
+    """One connection; every wait is bounded."""
 
     async def expect(self, *patterns: str) -> None:
         """Read as many replies; the last line of each matches its pattern from the start."""

@@ -67,8 +67,8 @@ class FakeIntake:
         return [submission.content for submission in self.submissions]
 
     async def wait_until(self, enough: Callable[[FakeIntake], bool]) -> None:
-        """Wait until `enough` holds; a TimeoutError after five seconds."""
-        async with asyncio.timeout(5):
+        """Wait until `enough` holds; a TimeoutError after a minute."""
+        async with asyncio.timeout(60):
             while not enough(self):
                 self._changed.clear()
                 await self._changed.wait()

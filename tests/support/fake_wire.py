@@ -120,8 +120,8 @@ class FakeTransport(asyncio.Transport):
         await asyncio.sleep(0)
 
     async def until(self, enough: Callable[[FakeTransport], bool]) -> None:
-        """Wait until `enough` holds; a TimeoutError after five seconds."""
-        async with asyncio.timeout(5):
+        """Wait until `enough` holds; a TimeoutError after a minute."""
+        async with asyncio.timeout(60):
             while not enough(self):
                 self._changed.clear()
                 await self._changed.wait()

@@ -19,7 +19,7 @@ _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 def plain_client(base_url: str) -> httpx.AsyncClient:
     """A client for a loopback address."""
-    return httpx.AsyncClient(base_url=base_url, verify=_NO_AUTHORITIES, trust_env=False, timeout=5)
+    return httpx.AsyncClient(base_url=base_url, verify=_NO_AUTHORITIES, trust_env=False, timeout=60)
 
 
 @asynccontextmanager

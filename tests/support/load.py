@@ -107,7 +107,7 @@ class Load:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def until(self, enough: Callable[[Load], bool], timeout_s: float = 30.0) -> None:
+    async def until(self, enough: Callable[[Load], bool], timeout_s: float = 90.0) -> None:
         """
         Wait until `enough` holds.
 

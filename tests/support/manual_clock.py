@@ -57,7 +57,7 @@ class ManualClock:
         """How many sleep now."""
         return sum(not sleeper.done() for _, _, sleeper in self._sleepers)
 
-    async def someone_sleeps(self, timeout_s: float = 10.0) -> None:
+    async def someone_sleeps(self, timeout_s: float = 60.0) -> None:
         """Wait, in real time, until somebody sleeps."""
         async with asyncio.timeout(timeout_s):
             while not self.sleepers:

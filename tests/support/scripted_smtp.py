@@ -83,7 +83,7 @@ async def scripted_smtp(script: Script) -> AsyncIterator[int]:
     server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=64 << 20)
     try:
         yield server.sockets[0].getsockname()[1]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await asyncio.gather(*tasks)
     finally:
         server.close()

@@ -13,7 +13,7 @@ class SmtpDialogue:
     Every wait is bounded, so that a server which says nothing fails the test instead of hanging it.
     """
 
-    timeout_s = 5.0
+    timeout_s = 60.0
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader

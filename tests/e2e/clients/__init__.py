@@ -19,7 +19,7 @@ async def by_smtplib(port: int, sender: str, to: list[str], letter: bytes) -> st
     """Python's own client, the reply to the final dot."""
 
     def send() -> str:
-        with smtplib.SMTP("127.0.0.1", port, timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", port, timeout=60) as smtp:
             smtp.ehlo("client.example.com")
             smtp.mail(sender, ["BODY=8BITMIME"] if not letter.isascii() else [])
             for address in to:

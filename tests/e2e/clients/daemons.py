@@ -220,7 +220,7 @@ def _alertmanager_config(ways: Ways, to: Addresses) -> dict[str, object]:
 
 async def _post(url: str, alerts: object) -> None:
     """Hand alerts in as soon as somebody listens there; half a minute at most."""
-    async with asyncio.timeout(30), httpx.AsyncClient(trust_env=False) as client:
+    async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False, timeout=60) as client:
         while True:
             with contextlib.suppress(httpx.ConnectError):
                 (await client.post(url, json=alerts)).raise_for_status()
@@ -242,7 +242,7 @@ def _folder() -> Iterator[Path]:
 async def _stopped(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.terminate()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await process.wait()
 
 

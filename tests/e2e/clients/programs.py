@@ -85,7 +85,7 @@ async def by_smtplib(way: Way, to: str) -> None:
         smtp = (
             smtplib.SMTP_SSL("127.0.0.1", way.port, timeout=30, context=context)
             if way.tls == "implicit"
-            else smtplib.SMTP("127.0.0.1", way.port, timeout=30)
+            else smtplib.SMTP("127.0.0.1", way.port, timeout=60)
         )
         with smtp:
             if way.tls == "starttls":

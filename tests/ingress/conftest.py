@@ -51,6 +51,12 @@ class House:
         await dialogue.hello()
         return dialogue
 
+    async def gone(self, count: int) -> None:
+        """Wait until so many connections have ended on our side too."""
+        async with asyncio.timeout(60):
+            while len(self.counts.disconnected_from) < count:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.001)
+
     async def close(self) -> None:
         for dialogue in self._dialogues:
             await dialogue.close()

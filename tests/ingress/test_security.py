@@ -109,7 +109,7 @@ async def test_starttls(open_house: Open, certificate: Certificate) -> None:
     await client.close()
     (submission,) = house.intake.submissions
     assert submission.client.tls
-    assert await house.door.drain(5)
+    assert await house.door.drain(60)
     assert house.counts.disconnected_from == ["app"]
 
 
@@ -150,7 +150,7 @@ async def test_handshake_that_fails(open_house: Open, certificate: Certificate) 
         await third.hello()
         await third.say("STARTTLS")
         await third.reset()
-        assert await house.door.drain(5)
+        assert await house.door.drain(60)
     assert len(house.counts.disconnected_from) == 3
     failed = [line for line in logs if line["event"] == "tls_failed"]
     # Under TLS 1.3 the server is done before its client says that it does not trust it.

@@ -39,7 +39,7 @@ async def provider(harness: Harness, clock: SystemClock) -> AsyncIterator[FormV2
 
 
 async def deliver(provider: FormV2, request: DeliveryRequest | None = None) -> DeliveryOutcome:
-    deadline = SystemClock().monotonic() + 10
+    deadline = SystemClock().monotonic() + 60
     report = await provider.deliver(request or a_request(), deadline=deadline)
     return report.outcomes[0]
 
@@ -194,12 +194,12 @@ class TestBatches:
         """Asks for results soon."""
         monkeypatch.setattr(inquiry, "_FIRST_S", 0.01)
         monkeypatch.setattr(inquiry, "_LONGER", 1.0)
-        provider = harness.build(clock, rate="1000/s", results_within="10s")
+        provider = harness.build(clock, rate="1000/s", results_within="30s")
         yield provider
         await provider.aclose()
 
     async def send(
-        self, provider: FormV2, requests: Sequence[DeliveryRequest], within: float = 30.0
+        self, provider: FormV2, requests: Sequence[DeliveryRequest], within: float = 60.0
     ) -> dict[str, DeliveryOutcome]:
         """Hand all over, batch by batch; the outcome by address."""
         found = {}
@@ -247,7 +247,7 @@ class TestBatches:
             harness.sandbox.quirks.add(quirk)
         harness.faults.add(Fault(FaultKind.REFUSE, recipient="eve@"))
         # Some of these reports are never whole.
-        monkeypatch.setattr(provider._inquiry, "_within", timedelta(seconds=0.3))
+        monkeypatch.setattr(provider._inquiry, "_within", timedelta(seconds=1))
         outcomes = await self.send(provider, letters(BOB, EVE, DAVE))
         assert outcomes[BOB].kind is outcomes[DAVE].kind is Kind.ACCEPTED
         if quirk is Quirk.NO_RESULT:  # no uuid to ask by
@@ -271,7 +271,7 @@ class TestBatches:
         """D 32: the batch was taken; who is in no report is left to tracking, by the batch's id."""
         monkeypatch.setattr(inquiry, "_FIRST_S", 0.01)
         harness.sandbox.account.queued_s = 1e6
-        provider = harness.build(clock, rate="1000/s", results_within="50ms")
+        provider = harness.build(clock, rate="1000/s", results_within="1s")
         outcomes = await self.send(provider, letters(BOB, EVE))
         await provider.aclose()
         (uuid,) = harness.sandbox.account.batches
@@ -286,7 +286,7 @@ class TestBatches:
             await asyncio.Event().wait()
 
         (batch,) = provider.batches(letters(BOB, EVE))
-        deadline = SystemClock().monotonic() + 0.3
+        deadline = SystemClock().monotonic() + 2
         (told, _) = await provider.deliver_many(batch, deadline=deadline, place=no_place)
         assert told.outcomes[0].kind is Kind.ACCEPTED
         assert harness.sandbox.methods == {"sendBulkEmail": 1}
@@ -327,7 +327,7 @@ class TestBatches:
     async def test_lost_answer(self, harness: Harness, provider: FormV2, fault: Fault):
         """D 35: uncertain for each of the batch, and not sent again unasked."""
         harness.faults.add(replace(fault))
-        outcomes = await self.send(provider, letters(BOB, EVE), within=0.5)
+        outcomes = await self.send(provider, letters(BOB, EVE), within=2.0)
         assert {x.kind for x in outcomes.values()} == {Kind.UNCERTAIN}
         assert {x.scope for x in outcomes.values()} == {Scope.RECIPIENT}
         assert harness.sandbox.methods == {"sendBulkEmail": 1}

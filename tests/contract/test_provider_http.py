@@ -29,7 +29,7 @@ SECRET = "dummy+key/with=="
 SMALL = HttpRequest("POST", "/letters", (("Content-Type", "text/plain"),), b"a letter")
 LARGE = HttpRequest("POST", "/letters", (), b"x" * (16 << 20))  # more than any socket buffers
 QUESTION = HttpRequest("GET", "/balance", query="a=1")
-SOON, LATER = 0.5, 10.0  # seconds: for those who get no answer, and for the others
+SOON, LATER = 2.0, 60.0  # seconds: for those who get no answer, and for the others
 
 Build = Callable[..., HttpClient]
 
@@ -176,7 +176,7 @@ class TestAnswers:
             await http.gone()
 
         async with scripted_http(script) as port:
-            answer = await call(build(port), LARGE, within=2.0)
+            answer = await call(build(port), LARGE)
         assert isinstance(answer, HttpAnswer)
         assert answer.status == 413
 
@@ -445,7 +445,7 @@ class TestAddresses:
 
         monkeypatch.setattr(network, "_addresses", addresses)
         monkeypatch.setattr(network, "_connect", connect_)
-        monkeypatch.setattr("providers.http.client._CONNECT_S", 0.4)
+        monkeypatch.setattr("providers.http.client._CONNECT_S", 2.0)
         async with scripted_http(keeps([])) as port:
             client = build(port)
             assert (await answered(client)).status == 200

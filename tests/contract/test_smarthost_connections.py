@@ -27,7 +27,7 @@ def deliver(clock: Clock) -> Deliver:
     """Deliver a letter to one recipient; its outcome."""
 
     async def _deliver(
-        provider: Smarthost, within: float = 10.0, clock: Clock = clock
+        provider: Smarthost, within: float = 60.0, clock: Clock = clock
     ) -> DeliveryOutcome:
         report = await provider.deliver(a_request(), deadline=clock.monotonic() + within)
         return report.outcomes[0]
@@ -75,7 +75,7 @@ class TestReuse:
         server = await sandbox()
         server.faults.add(Fault(FaultKind.HANG))
         provider = smarthost(server.port, connections=1)
-        hung = asyncio.ensure_future(deliver(provider, 1.0))
+        hung = asyncio.ensure_future(deliver(provider, 3.0))
         await server.letterbox.wait_until(lambda box: bool(box.letters))
         outcome = await deliver(provider, 0.2)
         assert (outcome.kind, outcome.scope) == (Kind.DEFERRED, Scope.PROVIDER)
@@ -134,7 +134,7 @@ class TestReuse:
         server = await sandbox()
         server.faults.add(Fault(FaultKind.HANG))
         provider = smarthost(server.port, connections=1)
-        hung = asyncio.ensure_future(deliver(provider, 0.5))
+        hung = asyncio.ensure_future(deliver(provider, 2.0))
         await server.letterbox.wait_until(lambda box: bool(box.letters))
         waiting = asyncio.ensure_future(deliver(provider))
         await asyncio.sleep(0)
@@ -152,7 +152,7 @@ class TestReuse:
         provider = smarthost(server.port)
         for kind in (FaultKind.HANG, FaultKind.GARBAGE, FaultKind.DROP_AFTER, FaultKind.THROTTLE):
             server.faults.add(Fault(kind))
-            assert (await deliver(provider, 0.3)).kind is not Kind.ACCEPTED
+            assert (await deliver(provider, 2.0)).kind is not Kind.ACCEPTED
         assert (await deliver(provider)).kind is Kind.ACCEPTED
         assert server.connections == 5
 

@@ -44,7 +44,7 @@ async def provider(harness: Harness, clock: SystemClock) -> AsyncIterator[FormV2
 
 
 def soon() -> float:
-    return SystemClock().monotonic() + 10
+    return SystemClock().monotonic() + 60
 
 
 async def status(provider: FormV2, name: str) -> LetterStatus:

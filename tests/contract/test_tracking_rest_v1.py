@@ -38,7 +38,7 @@ async def provider(harness: Harness, clock: SystemClock) -> AsyncIterator[RestV1
 
 
 def soon() -> float:
-    return SystemClock().monotonic() + 10
+    return SystemClock().monotonic() + 60
 
 
 async def a_letter(provider: RestV1) -> str:

@@ -49,6 +49,7 @@ async def trouble(folder: Path, kind: str, what: str, *, letters: int) -> Findin
         on.recorder.mark(BEGIN)
         async with _trouble(on, kind, what):
             await on.send(gateway, third, every_s=_EVERY_S)
+            await _felt(gateway)
         late, ended = list(on.answered_at), on.recorder.mark(END)
         after = asyncio.create_task(on.send(gateway, third, every_s=_EVERY_S))
         await on.arrive(late)
@@ -56,15 +57,23 @@ async def trouble(folder: Path, kind: str, what: str, *, letters: int) -> Findin
         await after
         await on.all_arrived()
         uncertain = await gateway.metric("mailquay_uncertain_total", provider="it")
+        in_vain = await _in_vain(gateway)
         lost, copies, series = on.lost(), on.copies(), on.series()
         first = min(at for at in on.recorder.arrived_at.values() if at >= ended) - ended
     return Finding(
         f"{kind}: {what}",
         "nothing lost, second copies only of uncertain letters",
-        f"{lost} lost, {copies} copies, {uncertain:.0f} uncertain; after its end the first letter "
-        f"leaves within {first:.1f} s, all that waited within {caught_up:.1f} s",
+        f"{in_vain:.0f} attempts in vain, {lost} lost, {copies} copies, {uncertain:.0f} uncertain; "
+        f"after its end the first letter leaves within {first:.1f} s, "
+        f"all that waited within {caught_up:.1f} s",
         kept=not lost and copies <= uncertain,
-        figures={"lost": lost, "copies": copies, "uncertain": uncertain, "caught_up_s": caught_up},
+        figures={
+            "in_vain": in_vain,
+            "lost": lost,
+            "copies": copies,
+            "uncertain": uncertain,
+            "caught_up_s": caught_up,
+        },
         series=series,
     )
 
@@ -90,6 +99,7 @@ async def doubt_is_held(folder: Path, kind: str, what: str, *, letters: int) -> 
         on.recorder.mark(BEGIN)
         async with _trouble(on, kind, what):
             await on.send(gateway, third, every_s=_EVERY_S)
+            await _felt(gateway)
         on.recorder.mark(END)
         await on.send(gateway, third, every_s=_EVERY_S)
         await _decided(gateway, len(on.answered_at))
@@ -106,6 +116,20 @@ async def doubt_is_held(folder: Path, kind: str, what: str, *, letters: int) -> 
         figures={"lost": lost, "copies": copies, "held": len(held)},
         series=series,
     )
+
+
+async def _felt(gateway: GatewayProcess) -> None:
+    """Wait until an attempt was in vain: trouble that nobody noticed would prove nothing."""
+    async with asyncio.timeout(60):
+        while not await _in_vain(gateway):  # noqa: ASYNC110 (another process)
+            await asyncio.sleep(0.1)
+
+
+async def _in_vain(gateway: GatewayProcess) -> float:
+    """Attempts, one for each recipient, that are not known to have handed anything over."""
+    outcomes = ("deferred", "rejected", "uncertain")
+    name = "mailquay_attempts_total"
+    return sum([await gateway.metric(name, provider="it", outcome=one) for one in outcomes])
 
 
 async def _decided(gateway: GatewayProcess, letters: int) -> None:
@@ -133,9 +157,15 @@ async def _trouble(on: Ground, kind: str, what: str) -> AsyncIterator[None]:
         with contextlib.suppress(asyncio.CancelledError):
             await flapping
     else:
-        on.sandbox.faults.add(Fault(_FAULTS[what], kind, times=None))
+        for style in _styles(kind, what):
+            on.sandbox.faults.add(Fault(_FAULTS[what], kind, times=None, style=style))
         yield
     on.sandbox.faults.clear()
+
+
+def _styles(kind: str, what: str) -> Sequence[str]:
+    """A smarthost refuses an account at AUTH, and at MAIL on connections that are open already."""
+    return ("", "mail") if (kind, what) == ("smarthost", "refused account") else ("",)
 
 
 async def _flap(on: Ground, kind: str) -> None:

@@ -99,6 +99,21 @@ async def test_unreachable_provider_fails_over_to_the_next(delivery: Delivery) -
     assert (len(main.requests), len(spare.requests)) == (1, 1)
 
 
+async def test_failover_is_each_recipient_s_own(delivery: Delivery) -> None:
+    """T6: of one letter, who was taken or is in doubt stays; who surely was not goes on alone."""
+
+    async def break_after_two(request: DeliveryRequest) -> DeliveryReport:
+        return per_recipient(request, {0: accepted("a"), 1: LOST, 2: UNREACHABLE})
+
+    main, spare = ScriptedProvider("main", [break_after_two]), ScriptedProvider("spare")
+    await delivery.begin(main, spare)
+    await delivery.admit("a@example.org", "b@example.org", "c@example.org")
+    await delivery.until(lambda: len(delivery.ended(State.HANDED_OVER)) == 3)
+    keys = [[r.key for r in asked.envelope.recipients] for asked in main.requests]
+    assert keys == [[0, 1, 2], [1]]
+    assert [[r.key for r in asked.envelope.recipients] for asked in spare.requests] == [[2]]
+
+
 async def test_uncertain_letter_never_goes_to_another_provider(delivery: Delivery) -> None:
     """Without proof there is no failover: the same provider gets it again after the wait."""
     main, spare = ScriptedProvider("main", [LOST]), ScriptedProvider("spare")

@@ -7,8 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from tests.support.postgresql import GivenServer, NoPostgresql, PostgresqlServer, find_server
+
+# The same examples at every run, however long one takes: what fails was changed, and no machine was
+# slow. `--hypothesis-profile default` tries others.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)

@@ -126,17 +126,21 @@ class Campaign:
             await self.gateway.kill()
         self.rounds += 1
 
-    async def lose_power(self, disk: Disk) -> None:
+    async def lose_power(self, disk: Disk, *, letters: int = 0) -> None:
         """
         Cut the power at a moment of a life under load; afterwards the disk is there again.
+
+        Not before so many letters were answered 250 in this life, however slow the machine is.
 
         The gateway goes first, between two instructions, as a machine without power does. Left to
         run it would see what no machine sees: a sync that is under way while the file system is
         shut down may come back as done, though it never was. That is the kernel's doing, on ext4
         and xfs alike, and happens to a loop of pwrite and fdatasync too.
         """
+        taken = len(self.load.taken)
         await self.live()
         await asyncio.sleep(self.chance.uniform(0, LONGEST_LIFE_S))
+        await self.load.until(lambda load: len(load.taken) >= taken + letters)
         await self.gateway.freeze()
         disk.cut_power()
         await self.gateway.kill()

@@ -122,7 +122,7 @@ class MortalGateway(GatewayProcess):
             for sample in family.samples
         }
 
-    async def ended(self, timeout_s: float = 40.0) -> int:
+    async def ended(self, timeout_s: float = 120.0) -> int:
         """Wait for the end of this life; its exit code, or minus the signal it died of."""
         async with asyncio.timeout(timeout_s):
             while True:

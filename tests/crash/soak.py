@@ -117,7 +117,7 @@ async def counter_proof(weakness: str, kind: str, chance: random.Random) -> Coun
                 folder, chance, letters=letters, disk=disk, weaknesses=[weakness]
             ) as drill:
                 while not missing and drill.rounds < PATIENCE:
-                    await drill.lose_power(disk)
+                    await drill.lose_power(disk, letters=5)
                     missing = drill.missing_now()
                 taken = len(drill.load.taken)
     return CounterProof(weakness, kind, drill.rounds, taken, len(missing))

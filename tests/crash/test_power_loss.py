@@ -41,7 +41,7 @@ async def test_a_weaker_build_is_found_out(
         tmp_path, chance, letters=letters, disk=disk, weaknesses=[weakness]
     ) as drill:
         for _ in range(TRIES):
-            await drill.lose_power(disk)
+            await drill.lose_power(disk, letters=5)
             if drill.missing_now():
                 return
     pytest.fail(f"nothing was lost in {TRIES} power cuts of a build with {weakness}")

@@ -20,7 +20,7 @@ from tests.support.load import a_load_letter
 async def soaked(rounds: int, figures: Path | None = None) -> tuple[int, str]:
     """A small soak; its exit code and what it printed."""
     told = io.StringIO()
-    code = await soak.run(rounds, 1.0, "a seed", Console(file=told, width=140), figures)
+    code = await soak.run(rounds, 10.0, "a seed", Console(file=told, width=140), figures)
     return code, told.getvalue()
 
 

@@ -19,7 +19,6 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from gateway.domain.lifecycle import State
 from providers.sandbox.server import Sandbox
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import GatewayProcess, rest_v1, smarthost
@@ -96,6 +95,7 @@ async def test_whatever_is_asked_is_answered_as_described(
     async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         ready = await http.get(f"http://127.0.0.1:{gateway.http_port}/readyz")
     assert ready.json() == {"ready": True, "reasons": []}
+    await gateway.wait_for_count(len(taken), lambda line: line["event"] == "received")
     received = {line["queue_id"] for line in gateway.log if line["event"] == "received"}
     assert received == set(taken)
     assert not [line for line in gateway.log if line.get("level") in {"error", "critical"}]
@@ -103,8 +103,8 @@ async def test_whatever_is_asked_is_answered_as_described(
     calls = {"provider": "rest", "result": "accepted"}
     assert await gateway.metric("mailquay_webhook_calls_total", **calls) > 0
     accepted = await gateway.metric("mailquay_recipients_accepted")
-    states = [await gateway.metric("mailquay_recipients", state=state.value) for state in State]
-    assert accepted == sum(states)
+    states = await gateway.series("mailquay_recipients", "state")
+    assert accepted == sum(states.values())
     logged = json.dumps(gateway.log)
     assert TOKEN not in logged
     assert SECRET not in logged

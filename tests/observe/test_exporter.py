@@ -151,8 +151,11 @@ async def test_a_collector_that_hangs_holds_nobody(collector: Collector) -> None
     assert sending.counted == Counter(unreachable=2)
 
 
-async def test_the_end_sends_what_waits(collector: Collector) -> None:
+async def test_the_end_sends_what_waits(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A stop loses no span that the collector would take; a second one does nothing."""
+    monkeypatch.setattr(exporting, "_LAST_WORDS_S", 60)
     sending = Sending(collector.url)
     sending.exporter.add(a_span(1))
     await sending.exporter.stop()

@@ -217,15 +217,15 @@ async def test_a_gateway_that_stands_still_in_a_transaction_keeps_no_rows(
 ) -> None:
     """Frozen half-way, it holds what it has locked no longer than a lease."""
     letter = await admit()
-    frozen = await open_spool(lease=timedelta(seconds=1))
+    other = await open_spool()
+    frozen = await open_spool(lease=timedelta(seconds=3))
     engine = frozen._engine
     assert isinstance(engine, PostgresqlEngine)
     with engine.writer() as connection:
         connection.exec_driver_sql(engine.begin)
         connection.exec_driver_sql("SELECT 1 FROM recipient FOR UPDATE")
-        other = await open_spool()
         assert (await other.claim("main", clock.now(), 1)).letters == ()
-        wait = "SET lock_timeout = '20s'; SELECT 1 FROM recipient FOR UPDATE"
+        wait = "SET lock_timeout = '60s'; SELECT 1 FROM recipient FOR UPDATE"
         await asyncio.to_thread(execute, store.url, wait)
         (claimed,) = (await other.claim("main", clock.now(), 1)).letters
         assert claimed.queue_id == letter.queue_id
@@ -233,9 +233,13 @@ async def test_a_gateway_that_stands_still_in_a_transaction_keeps_no_rows(
 
 
 async def test_a_deadlock_with_another_gateway_is_no_ones_trouble(
-    store: PostgresqlStore, open_spool: OpenSpool, clock: ManualClock
+    store: PostgresqlStore,
+    own_postgresql: PostgresqlServer,
+    open_spool: OpenSpool,
+    clock: ManualClock,
 ) -> None:
     """Two that wait for each other: the one that is told to give way does it again."""
+    execute(store.url, f"ALTER DATABASE {store.name} SET deadlock_timeout = '3s'")
     spool = await open_spool()
     letters = [a_letter(spool, clock.now(), leased=True) for _ in range(2)]
     for letter in letters:
@@ -243,12 +247,13 @@ async def test_a_deadlock_with_another_gateway_is_no_ones_trouble(
     first, second = execute(store.url, "SELECT message_id FROM recipient ORDER BY 1")
     change = "UPDATE recipient SET excluded = '' WHERE message_id = %s"
     with own_transaction(store) as other:
+        other.execute("SET LOCAL deadlock_timeout = '60s'")
         other.execute(change, second)
         renewing = asyncio.ensure_future(
             spool.renew([(letter.queue_id, 0) for letter in letters], clock.now())
         )
         await somebody_waits(store)
-        # Whoever is told, the other goes on; the spool has waited longer and is told first.
+        # Each looks once whether it waits for ever, and the spool does so first.
         await asyncio.to_thread(other.execute, change, first)
     await renewing
     assert spool.trouble() is None

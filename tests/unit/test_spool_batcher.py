@@ -31,7 +31,7 @@ class Disk:
     def begin(self) -> Iterator[list[Any]]:
         done: list[Any] = []
         yield done
-        self.going.wait(20)
+        self.going.wait(60)
         if self.failures:
             raise self.failures.pop(0)
         if self.ill is not None:
@@ -231,7 +231,7 @@ async def test_illness_is_told_and_ends_by_itself(disk: Disk, make: MakeBatcher)
     assert str(batcher.trouble()) == "broken"
     assert await told.get() == "broken"
     disk.ill = None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await told.get() is None
     assert batcher.trouble() is None
     assert disk.committed == [["probe"]]
@@ -248,7 +248,7 @@ async def test_a_write_that_succeeds_ends_illness_once_the_probe_agrees(
         await batcher.submit(write, 1, octets=5000)
     assert await told.get() == "no room"
     assert await batcher.submit(write, 2) == "wrote 2"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await told.get() is None
     assert disk.probed == [5000]
 
@@ -257,10 +257,12 @@ async def test_trouble_told_from_outside_is_probed_too(disk: Disk, make: MakeBat
     """A file that could not be written beside the store makes it unhealthy, until it could be."""
     told: asyncio.Queue[str | None] = asyncio.Queue()
     batcher = make(on_health=told.put_nowait)
+    disk.going.clear()  # no probe comes to its end before we have looked
     batcher.report(NO_ROOM.trouble, 7000)
     assert str(batcher.trouble()) == "no room"
+    disk.going.set()
     assert await told.get() == "no room"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await told.get() is None
     assert disk.probed == [7000]
 
@@ -325,7 +327,7 @@ async def test_closing_while_ill(disk: Disk, make: MakeBatcher) -> None:
     disk.ill = BROKEN
     with pytest.raises(SpoolUnavailable):
         await batcher.submit(write, 1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await batcher.aclose()
 
 

@@ -149,8 +149,8 @@ class Lane:
         self._gathers = isinstance(provider, BulkProvider) and provider.gathering.size > 1
         self._pace = pace
         takes = provider.capabilities
-        connections = asyncio.Semaphore(takes.letters_at_once or takes.connections)
-        self._access = Access(connections, health)
+        self._at_once = takes.letters_at_once or takes.connections
+        self._access = Access(asyncio.Semaphore(self._at_once), health)
         self._ended = asyncio.Event()
         self._window = window
         self._attempt = attempt
@@ -165,7 +165,6 @@ class Lane:
         self._held: set[tuple[str, int]] = set()
         self._running: set[Job] = set()
         self._promised = 0  # jobs that will be run past the window
-        self._at_once = takes.connections * _ATTEMPTS_PER_CONNECTION
         self._workers: list[asyncio.Task[None]] = []
         self._passing: set[asyncio.Task[None]] = set()
 
@@ -234,9 +233,9 @@ class Lane:
         """
         Whether an attempt for a fresh letter may begin at once, before the letter is admitted.
 
-        It may where a worker would take it straight away: nothing waits for a turn, the provider is
-        well, its account knows no limit, and so many recipients fit into one request. On yes `run`
-        or `forgo` must follow.
+        It may where it would have a connection straight away: nothing waits for a turn, the
+        provider is well, its account knows no limit, and so many recipients fit into one request.
+        On yes `run` or `forgo` must follow.
         """
         # A place in a pace would be lost with each letter that is not admitted, and a commit more
         # is nothing to an account that is kept to a few calls a second.

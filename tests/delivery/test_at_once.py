@@ -130,20 +130,19 @@ async def test_a_crash_after_the_admission_leaves_it_uncertain(
     assert not [event for event in delivery.events if isinstance(event, AttemptCutShort)]
 
 
-async def test_no_more_begin_at_once_than_workers_there_are(
+async def test_no_more_begin_at_once_than_have_a_connection(
     delivery: Delivery, begin: Begin
 ) -> None:
-    """A crash leaves no more uncertain letters than before, however many come."""
+    """A crash leaves hardly more uncertain letters for it, however many come."""
     gate = Gate(delivery, ONE_CONNECTION)
     starts = await begin(gate.provider)
     for number in range(12):
         await delivery.take(message_id=f"<{number}@example.com>")
     rows = await delivery.rows()
-    begun = sum(row.state is State.SENDING for row in rows)
-    assert 4 <= begun <= 8  # those that begin by themselves, and the workers beside them
+    assert sum(row.state is State.SENDING for row in rows) <= 1 + 4  # it, and the workers
     gate.opened.set()
     await over(delivery, 12)
-    assert starts.count == 8
+    assert starts.count == 11
 
 
 async def test_an_account_with_a_limit_has_its_pace_taken_by_turns(
@@ -260,5 +259,5 @@ async def test_a_plan_from_the_arrival_is_made_anew_when_things_have_changed(
     delivery.planner.avoid(frozenset({"main"}))
     gate.opened.set()
     await over(delivery, 12)
-    assert len(backup.requests) >= 4
+    assert len(backup.requests) >= 7
     assert len(backup.requests) + len(gate.provider.requests) == 12

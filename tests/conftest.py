@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from gateway.domain.queue_id import QueueIdSource
 from tests.support.postgresql import GivenServer, NoPostgresql, PostgresqlServer, find_server
 
 # The same examples at every run, however long one takes: what fails was changed, and no machine was
@@ -34,6 +36,22 @@ def _log_as_it_was() -> Iterator[None]:
         structlog.reset_defaults()
         root.handlers[:] = [handler for handler in root.handlers if handler in handlers]
         root.setLevel(level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _gateways_by_number() -> Iterator[None]:
+    """
+    No two spools of this process give out the same queue id.
+
+    Their numbers are drawn by lot otherwise, which is enough where clocks run; on a clock that
+    stands still one pair in 2,048 would collide.
+    """
+    numbers = count()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "gateway.spool.store.QueueIdSource", lambda _by_lot: QueueIdSource(next(numbers))
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

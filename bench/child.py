@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
 from asyncio.subprocess import DEVNULL, STDOUT, Process, create_subprocess_exec
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,13 +96,6 @@ class Child:
         """The end of its output, in one line."""
         lines = self._output.read_text(errors="replace").splitlines()
         return " | ".join(lines[-3:])[-500:] or f"exit code {self._process.returncode}"
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _greeting(port: int) -> bool:

@@ -21,8 +21,9 @@ from pathlib import Path
 import uvloop
 
 from bench import measure
-from bench.child import Child, free_port
+from bench.child import Child
 from bench.load import Load, own_clients
+from bench.ports import free_port
 from bench.workloads import KIB, MIB
 
 KINDS = ("stock", "door", "intake")

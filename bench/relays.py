@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Protocol
 
 from bench import measure, postfix
-from bench.child import Child, ChildFailed, free_port
+from bench.child import Child, ChildFailed
+from bench.ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

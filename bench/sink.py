@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, cast
 
-from bench.child import Child, free_port
+from bench.child import Child
+from bench.ports import free_port
 
 NUMBER_FIELD = b"X-Bench-Letter"
 """Header field by which our own load numbers its letters."""

@@ -20,13 +20,13 @@ from typing import Any
 
 import httpx
 
+from bench.ports import free_port
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox
 from tests.crash.disk import filled, small_disk
 from tests.e2e.clients import by_smtplib
 from tests.e2e.gateway_process import GatewayProcess, rest_v1, smarthost
 from tests.support.certificates import make_certificate
-from tests.support.ports import free_port
 
 _MIB = 1 << 20
 _SECRET = "not-to-be-guessed-0123456789"

@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
+from bench.ports import free_port
 from providers.sandbox.server import Sandbox
 from tests.container.podman import Podman
 from tests.e2e.gateway_process import smarthost
-from tests.support.ports import free_port
 
 HARDENED = (
     *("--network", "host", "--read-only", "--cap-drop", "all"),

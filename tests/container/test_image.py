@@ -17,13 +17,13 @@ import httpx
 import pytest
 import yaml
 
+from bench.ports import free_port
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox
 from tests.container.podman import Podman, skip_without_tools
 from tests.container.running import HARDENED, config_of, start
 from tests.documents.pages import blocks_of, commands_of
 from tests.e2e.gateway_process import run as run_program
-from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 TAG = "localhost/mailquay:test"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.ports import free_port
 from gateway.delivery.webhooks import WebhookSender
 from gateway.domain.webhook import MOST_ATTEMPTS, Endpoint
 from gateway.spool.store import SqlSpool
@@ -17,7 +18,6 @@ from providers.contract.outcome import accepted
 from tests.support.application import Application, serve_application
 from tests.support.letters import a_change, a_letter, a_start
 from tests.support.manual_clock import ManualClock
-from tests.support.ports import free_port
 
 
 class Calls:

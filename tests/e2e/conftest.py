@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from bench.ports import free_port
 from providers.sandbox.server import Sandbox
 from tests.e2e.gateway_process import GatewayProcess
 from tests.support.application import Application, serve_application
-from tests.support.ports import free_port
 
 MakeGateway = Callable[..., GatewayProcess]
 

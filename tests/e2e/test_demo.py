@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.ports import free_port
 from tests.e2e.gateway_process import environment
-from tests.support.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench.ports import free_port
 from providers.sandbox.server import Sandbox
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import GatewayProcess, environment, run, smarthost
-from tests.support.ports import free_port
 
 TEXT = b"Subject: Hi\nTo: a@example.org\nCc: Team: b@example.org;\nBcc: c@example.org\n\nhello\n"
 

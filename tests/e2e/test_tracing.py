@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 
+from bench.ports import free_port
 from gateway.domain.trace_context import TraceContext
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import GatewayProcess, LogLine, rest_v1, smarthost
 from tests.support.collector import Collector, a_collector, attributes
-from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus
 
 SMTP = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.ports import free_port
 from gateway.app.spool import open_spool
 from gateway.config import load
 from gateway.domain.tracking import standing
@@ -22,7 +23,6 @@ from providers.sandbox.server import Sandbox
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway_process import GatewayProcess, LogLine, form_v2, rest_v1, smarthost
 from tests.support.load import Load, LoadLetter, a_load_letter
-from tests.support.ports import free_port
 
 SECRET = "not-to-be-guessed-0123456789"
 LETTERS = 40

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 from starlette.responses import Response
 
+from bench.ports import free_port
 from gateway.domain.trace_context import TraceContext
 from gateway.observe.tracing import exporter as exporting
 from gateway.observe.tracing.exporter import Collector as Target
@@ -19,7 +20,6 @@ from gateway.observe.tracing.otlp import Envelope, encode_span
 from gateway.observe.tracing.spans import Span
 from tests.support.collector import Collector, a_collector, attributes
 from tests.support.manual_clock import ManualClock
-from tests.support.ports import free_port
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

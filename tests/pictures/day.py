@@ -20,12 +20,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.ports import free_port
 from gateway.ingress.credentials import HASHER
 from providers.sandbox.faults import Fault, FaultKind
 from providers.sandbox.server import Sandbox
 from tests.e2e.gateway_process import GatewayProcess, form_v2, rest_v1, smarthost
 from tests.support.certificates import Certificate, make_certificate
-from tests.support.ports import free_port
 
 _CLIENTS = 6
 _PEOPLE = 500

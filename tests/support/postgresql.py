@@ -23,7 +23,7 @@ from urllib.parse import urlencode
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.support.ports import free_port
+from bench.ports import free_port
 
 VARIABLE = "MAILQUAY_TEST_PG"
 USER = "mailquay"

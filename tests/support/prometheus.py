@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.support.ports import free_port
+from bench.ports import free_port
 
 _PROGRAM = "prometheus"
 _WAIT_S = 60.0

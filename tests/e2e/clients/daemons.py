@@ -20,10 +20,10 @@ import httpx
 import yaml
 
 from bench import postfix
+from bench.ports import free_port
 from tests.e2e.clients.programs import EVERY_WAY, needs, run
 from tests.e2e.clients.way import REVERSE_PATH, SUBJECT, TEXT, Way, letter
 from tests.e2e.gateway_process import environment
-from tests.support.ports import free_port
 
 EXIM = Path(".venv/exim/usr/sbin/exim4").resolve()
 """Where tests/system-packages unpacks it: as a package it would take the place of Postfix."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -50,11 +51,13 @@ class Disk:
             raise NoDisk(f"mkfs.{kind} is not installed")
         self.folder = below / f"disk-{kind}"
         self._image = below / f"{kind}.img"
+        # A copy of a file system has the same UUID, which xfs takes no second time.
+        self._options = "loop,nouuid" if kind == "xfs" else "loop"
         self.folder.mkdir(parents=True)
         with self._image.open("wb") as image:
             image.truncate(_OCTETS[kind])
         quiet_force = ("-q", "-F") if kind == "ext4" else ("-q", "-f")
-        _run(f"mkfs.{kind}", *quiet_force, str(self._image))
+        _output(f"mkfs.{kind}", *quiet_force, str(self._image))
         self.mount()
 
     def __enter__(self) -> Self:
@@ -62,18 +65,30 @@ class Disk:
 
     def __exit__(self, *_: object) -> None:
         """Unmount, whatever state it is in; nothing of it stays."""
-        if os.path.ismount(self.folder):
-            # Lazily: a failed test may have left somebody there.
-            _run("umount", "--lazy", str(self.folder))
+        # Not asked first: nobody can look at the folder of a disk without power. Lazily: a failed
+        # test may have left somebody there.
+        with suppress(NoDisk):
+            _output("umount", "--lazy", str(self.folder))
         self._image.unlink(missing_ok=True)
 
     def mount(self) -> None:
-        """Mount it; the journal is replayed. The loop device goes with the mount."""
-        _run("mount", "-o", "loop", str(self._image), str(self.folder))
+        """
+        Mount it; the journal is replayed. The loop device goes with the mount.
+
+        It stays where another program was given a mount namespace of its own meanwhile, as each
+        step of a container build is: the file system that was shut down lives on there, and would
+        be mounted again as it is. A copy of what is on the disk takes its place then.
+        """
+        if _output("losetup", "--associated", str(self._image)):
+            copy = self._image.with_suffix(f".{secrets.token_hex(4)}.img")
+            _output("cp", "--sparse=always", str(self._image), str(copy))
+            self._image.unlink()
+            self._image = copy
+        _output("mount", "-o", self._options, str(self._image), str(self.folder))
 
     def unmount(self) -> None:
         """Unmount it; nobody may have a file open there."""
-        _run("umount", str(self.folder))
+        _output("umount", str(self.folder))
 
     def cut_power(self) -> None:
         """From now on nothing reaches the disk, and every call on it fails."""
@@ -91,7 +106,7 @@ class Disk:
 
     def turn_read_only(self) -> None:
         """What ext4 does by itself after an error (errors=remount-ro), files open or not."""
-        _run("mount", "-o", "remount,abort", str(self.folder))
+        _output("mount", "-o", "remount,abort", str(self.folder))
 
 
 @contextmanager
@@ -106,11 +121,11 @@ def small_disk(below: Path, octets: int) -> Iterator[Path]:
         raise NoDisk("a small disk needs root")
     folder = below / "small"
     folder.mkdir()
-    _run("mount", "-t", "tmpfs", "-o", f"size={octets},mode=700", "tmpfs", str(folder))
+    _output("mount", "-t", "tmpfs", "-o", f"size={octets},mode=700", "tmpfs", str(folder))
     try:
         yield folder
     finally:
-        _run("umount", "--lazy", str(folder))
+        _output("umount", "--lazy", str(folder))
 
 
 @contextmanager
@@ -130,7 +145,8 @@ def filled(folder: Path) -> Iterator[None]:
         ballast.unlink()
 
 
-def _run(*words: str) -> None:
+def _output(*words: str) -> str:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NoDisk(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout

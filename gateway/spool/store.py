@@ -3,20 +3,18 @@ The spool on a SQL database: answers `protocol.Spool`.
 
 Writes go through the batcher, reads through a few threads of their own, and so nothing here blocks
 the event loop. What a write or a read does stands in `passage`, `claims`, `commands`, `pausing`,
-`erasing`, `signs` and `reading`; here they are put together, and large contents find their files.
+`erasing`, `signs` and `reading`; here they are put together.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import SecretStr
 from sqlalchemy import Connection
@@ -27,20 +25,20 @@ from gateway.domain.pauses import Pause, PauseKind
 from gateway.domain.queue_id import QueueIdSource, first_number_at
 from gateway.errors import (
     SpoolError,
-    SpoolIncompatible,
-    SpoolInDoubt,
     SpoolUnavailable,
     UnknownQueueId,
 )
 from gateway.spool import commands, erasing, pausing, places, repeats, signs
 from gateway.spool.batcher import MAX_WAITING_OCTETS, Batcher, OnCommit, OnHealth
-from gateway.spool.bodies import LARGE_OCTETS, Bodies, trouble_from_os_error
+from gateway.spool.bodies import Bodies, trouble_from_os_error
 from gateway.spool.claims import Claims, Wanted
 from gateway.spool.commands import HOLD, RELEASE, REMOVE, RETRY, Command, Step
 from gateway.spool.engine import Engine
+from gateway.spool.engines import open_engine
+from gateway.spool.filing import Filing
 from gateway.spool.following import FollowStep, read_letter_of, read_position
 from gateway.spool.inquiries import forget_recipient
-from gateway.spool.passage import Decision, Passage, Recording
+from gateway.spool.passage import Passage
 from gateway.spool.reading import (
     find_letters,
     find_uncertain,
@@ -53,14 +51,12 @@ from gateway.spool.reading import (
     with_content,
 )
 from gateway.spool.repeats import Bound
-from gateway.spool.rows import Values, number_of
+from gateway.spool.rows import number_of
 from gateway.spool.schema import ACCEPTED
-from gateway.spool.sqlite import SqliteEngine
 from gateway.spool.statements import Statements
 from gateway.spool.suppressions import SqlSuppressions
 from gateway.spool.tracking_records import TrackingRecords
 from gateway.spool.transaction import NO_OUTBOX, Outbox, Transaction, Writer
-from gateway.spool.url import parse_spool_url
 from gateway.spool.values import (
     AttemptStart,
     Change,
@@ -112,7 +108,6 @@ class SqlSpool:
         self._closed = False
         self._readers = ThreadPoolExecutor(engine.readers, "spool-read")
         self._filers = ThreadPoolExecutor(_FILERS, "spool-file")
-        self._filing: set[asyncio.Task[Any]] = set()
         self._bodies = Bodies(engine.large, self._filers) if engine.large else None
         self._passage = Passage(token, lease)
         self._claims = Claims(
@@ -131,6 +126,7 @@ class SqlSpool:
             on_commit=on_commit,
             on_health=self._tell_health,
         )
+        self._filing = Filing(self._bodies, self._filers, self._passage, self._batcher)
         self.tracking = TrackingRecords(self._batcher, self._read)
 
     @property
@@ -185,7 +181,7 @@ class SqlSpool:
             SpoolIncompatible: The database is something else, or of another version.
         """
         engine = await asyncio.to_thread(
-            _open_engine,
+            open_engine,
             url,
             password,
             exclusive=exclusive,
@@ -230,11 +226,7 @@ class SqlSpool:
     async def admit(self, letter: NewLetter) -> Repeat | None:
         """Store a letter, or tell which of its recipients had it before."""
         self._check_open()
-        octets = len(letter.content)
-        if self._bodies is not None and octets >= LARGE_OCTETS:
-            return await self._to_the_end(self._admit_large(letter, self._bodies))
-        admission = self._passage.admission(letter, in_file=False)
-        return await self._batcher.submit(self._passage.admit, admission, octets=octets, letters=1)
+        return await self._filing.admit(letter)
 
     async def claim(
         self,
@@ -287,7 +279,7 @@ class SqlSpool:
         if not letters:
             return await self._batcher.submit(self._passage.record, recordings, patient=True)
         self._check_open()
-        return await self._to_the_end(self._decide(recordings, letters))
+        return await self._filing.decide(recordings, letters)
 
     async def note(
         self,
@@ -298,7 +290,7 @@ class SqlSpool:
         """Add to a letter's story, and admit the letters that go with it."""
         notes = self._passage.notes(queue_id, lines, self._clock.now())
         self._check_open()
-        await self._to_the_end(self._decide((), letters, notes))
+        await self._filing.decide((), letters, notes)
 
     async def position(self, follower: str) -> int:
         """How far a follower of what is recorded here has come."""
@@ -335,7 +327,7 @@ class SqlSpool:
             for row in self._passage.notes(queue_id, ((key, line),), now)
         ]
         self._check_open()
-        return not await self._to_the_end(self._decide((), letters, rows, step))
+        return not await self._filing.decide((), letters, rows, step)
 
     async def find_uncertain(
         self, provider: str, forward_path: str, since: datetime, until: datetime
@@ -472,88 +464,15 @@ class SqlSpool:
         if self._closed:
             return
         self._closed = True
-        await asyncio.gather(*self._filing, return_exceptions=True)
+        await self._filing.finish()
         await self._batcher.aclose()
         await asyncio.to_thread(self._close)
-
-    async def _admit_large(self, letter: NewLetter, bodies: Bodies) -> Repeat | None:
-        """The file first, then the row that makes it count."""
-        octets = len(letter.content)
-        admission = self._passage.admission(letter, in_file=True)
-        self._batcher.reserve(octets)
-        try:
-            await self._write_body(bodies, admission.number, letter.content)
-            async with self._no_file_without_row(bodies, admission.number):
-                repeat = await self._batcher.submit(self._passage.admit, admission, letters=1)
-        finally:
-            self._batcher.release(octets)
-        if repeat is not None and len(repeat.keys) == len(letter.envelope.recipients):
-            self._free_files((admission.number,))
-        return repeat
-
-    async def _decide(
-        self,
-        recordings: Sequence[Recording],
-        letters: Sequence[NewLetter],
-        notes: Sequence[Values] = (),
-        step: FollowStep | None = None,
-    ) -> frozenset[int]:
-        """Files of large letters first, then all rows in one step; no row, no file."""
-        bodies, admissions, inline, filed_numbers = self._bodies, [], 0, []
-        async with contextlib.AsyncExitStack() as after:
-            for letter in letters:
-                octets = len(letter.content)
-                filed = bodies is not None and octets >= LARGE_OCTETS
-                admission = self._passage.admission(letter, in_file=filed)
-                admissions.append(admission)
-                if bodies is None or not filed:
-                    inline += octets
-                    continue
-                self._batcher.reserve(octets)
-                after.callback(self._batcher.release, octets)
-                await self._write_body(bodies, admission.number, letter.content)
-                filed_numbers.append(admission.number)
-                await after.enter_async_context(self._no_file_without_row(bodies, admission.number))
-            decision = Decision(recordings, admissions, notes, step)
-            lost = await self._batcher.submit(
-                self._passage.decide, decision, octets=inline, letters=len(letters)
-            )
-        if lost and bodies is not None:
-            bodies.remove_soon(filed_numbers)
-        return lost
-
-    @contextlib.asynccontextmanager
-    async def _no_file_without_row(self, bodies: Bodies, number: int) -> AsyncIterator[None]:
-        """Within it the row of a file is written; where it is surely not, the file goes."""
-        try:
-            yield
-        except Exception as error:
-            if isinstance(error, SpoolInDoubt) and self.trouble() is not None:
-                bodies.doubt(number)
-            else:
-                await self._in_thread(self._filers, lambda: bodies.remove(number))
-            raise
 
     def _tell_health(self, reason: str | None) -> None:
         if reason is None and self._bodies is not None:
             self._bodies.end_doubts()
         if self._on_health is not None:
             self._on_health(reason)
-
-    async def _write_body(self, bodies: Bodies, number: int, content: bytes) -> None:
-        try:
-            await self._in_thread(self._filers, lambda: bodies.write(number, content))
-        except OSError as error:
-            trouble = trouble_from_os_error(error)
-            self._batcher.report(trouble, len(content))
-            raise trouble.error from error
-
-    async def _to_the_end(self, writing: Coroutine[Any, Any, R]) -> R:
-        """Wait for it, and let it go on when the caller goes away: no file without a row."""
-        task = asyncio.create_task(writing)
-        self._filing.add(task)
-        task.add_done_callback(self._filing.discard)
-        return await asyncio.shield(task)
 
     async def _by_hand(self, command: Command, wanted: Filter, now: datetime) -> int:
         done, after = 0, (-1, -1)
@@ -618,35 +537,3 @@ class SqlSpool:
         self._readers.shutdown()
         self._writer.close()
         self._engine.close()
-
-
-def _open_engine(
-    url: str,
-    password: SecretStr | None,
-    *,
-    exclusive: bool,
-    patience: timedelta,
-    lease: timedelta,
-    marks_since: Callable[[], int],
-) -> Engine:
-    """
-    The engine for a URL.
-
-    Raises:
-        SpoolIncompatible: No engine of ours can have it.
-    """
-    try:
-        parsed = parse_spool_url(url)
-    except ValueError as error:
-        raise SpoolIncompatible(str(error)) from None
-    if parsed.engine == "sqlite":
-        return SqliteEngine.open(
-            Path(parsed.path), exclusive=exclusive, patience=patience, marks_since=marks_since
-        )
-    from gateway.spool.postgresql import PostgresqlEngine  # noqa: PLC0415 (psycopg takes 14 MiB)
-
-    if password is None and parsed.password is not None:
-        password = SecretStr(parsed.password)
-    return PostgresqlEngine.open(
-        parsed.text, password=password, exclusive=exclusive, patience=patience, lease=lease
-    )

@@ -31,7 +31,8 @@ from gateway.domain.queue_id import first_number_at, moment_of_number
 from gateway.domain.tracking import standing
 from gateway.spool.rows import micros_from_moment, moment_from_micros
 from gateway.spool.schema import HAS_PROVIDER_ID, inquiry, recipient, stray_event
-from gateway.spool.tracking import Tidings, known_events, track
+from gateway.spool.told_events import known_events
+from gateway.spool.tracking import Tidings, track
 from gateway.spool.transaction import Transaction
 
 NAMING = {

@@ -52,7 +52,7 @@ from gateway.spool.schema import (
     recipient,
     tally,
 )
-from gateway.spool.tracking import known_events
+from gateway.spool.told_events import known_events
 from gateway.spool.values import AGE_STEPS_S, Filter, Listed, SpoolStats, Story, StoryLine
 from providers.contract.address import InvalidAddress, parse_address
 

@@ -4,25 +4,22 @@ What providers told of letters, as the spool keeps it: each thing that happened 
 Works (`batcher.Work`) over all calls that wait at once, so that a flood of webhooks shares its
 questions and its commits as letters do. What is new, and what is the same told again, is decided by
 `domain.tracking`. An event whose id no letter has is kept as a stray until `adopt` finds its
-letter. Sits on `transaction` and `rows`.
+letter. Sits on `transaction` and `told_events`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from sqlalchemy import (
-    Connection,
     and_,
     bindparam,
     delete,
     exists,
     false,
-    func,
     insert,
     or_,
     select,
@@ -31,28 +28,31 @@ from sqlalchemy import (
 )
 
 from gateway.domain.events import LetterTracked
-from gateway.domain.queue_id import queue_id_from_number
-from gateway.domain.tracking import Merge, Source, Told, place
-from gateway.spool.rows import AnyRow, micros_from_moment, moment_from_micros, trace_from_text
+from gateway.domain.tracking import Merge, Told, place
+from gateway.spool.rows import AnyRow, micros_from_moment
 from gateway.spool.schema import (
     HAS_PROVIDER_ID,
-    attempt,
     inquiry,
     message,
     recipient,
     stray_event,
     tracking_event,
 )
+from gateway.spool.told_events import (
+    AT_ONCE,
+    LETTER_COLUMNS,
+    Stored,
+    accepted_at,
+    event_row,
+    folded_address,
+    in_parts,
+    known_events,
+    storable,
+    told_from_row,
+    tracked,
+)
 from gateway.spool.transaction import Transaction
-from providers.contract.address import InvalidAddress, parse_address
-from providers.contract.outcome import Kind
-from providers.contract.tracking import EventType, RejectReason, TrackingEvent
-
-E = TypeVar("E", bound=StrEnum)
-V = TypeVar("V", int, str)
-
-_AT_ONCE = 500  # values in one IN: within what every build of SQLite takes
-_MAX_ID = 200  # characters of a provider's id, which are ten or thirty-six
+from providers.contract.tracking import EventType, TrackingEvent
 
 # SQLAlchemy has this clause only for each engine by itself.
 _ASK_ABOUT = text(
@@ -97,7 +97,7 @@ def tidings(
     return Tidings(
         told_by,
         carriers,
-        tuple(replace(one, event=_storable(one.event)) for one in told),
+        tuple(replace(one, event=storable(one.event)) for one in told),
         micros_from_moment(at),
         None if look_up_at is None else micros_from_moment(look_up_at),
     )
@@ -121,84 +121,6 @@ def adopt(tx: Transaction, many: Sequence[Adoption]) -> Sequence[tuple[LetterTra
     return [_adopt(tx, one) for one in many]
 
 
-def events_after(connection: Connection, number: int, limit: int) -> tuple[LetterTracked, ...]:
-    """
-    The next events past this number, the oldest first; for those who must miss none.
-
-    Where several gateways share the spool, one that is committed late may have a lower number than
-    another that was seen before.
-    """
-    query = (
-        select(
-            *(tracking_event.c[name] for name in _EVENT_COLUMNS),
-            tracking_event.c.id.label("number"),
-            *_LETTER_COLUMNS,
-        )
-        .join(
-            recipient,
-            and_(
-                recipient.c.message_id == tracking_event.c.message_id,
-                recipient.c.key == tracking_event.c.key,
-            ),
-        )
-        .join(message, message.c.id == recipient.c.message_id)
-        .where(tracking_event.c.id > number)
-        .order_by(tracking_event.c.id)
-        .limit(limit)
-    )
-    rows = connection.execute(query).all()
-    accepted = _accepted_at(connection, {row.message_id for row in rows})
-    return tuple(
-        _tracked(row, _Stored(row.number, told_from_row(row), row.told_by, row.told_at), accepted)
-        for row in rows
-    )
-
-
-def known_events(
-    connection: Connection, numbers: Iterable[int], named: Collection[str] = ()
-) -> dict[tuple[int, int], list[tuple[AnyRow, Told]]]:
-    """
-    What is stored of these letters, by letter and key, in the order it came.
-
-    `named` leaves out events of others on a list, who may be many; a few hundred names at most.
-    """
-    found: dict[tuple[int, int], list[tuple[AnyRow, Told]]] = {}
-    for some in _in_parts(set(numbers)):
-        query = select(
-            tracking_event,
-            recipient.c.provider_message_id,
-        ).join(
-            recipient,
-            and_(
-                recipient.c.message_id == tracking_event.c.message_id,
-                recipient.c.key == tracking_event.c.key,
-            ),
-        )
-        query = query.where(tracking_event.c.message_id.in_(some))
-        if named:
-            query = query.where(tracking_event.c.recipient.in_(sorted({*named, ""})))
-        for row in connection.execute(query.order_by(tracking_event.c.id)):
-            found.setdefault((row.message_id, row.key), []).append((row, told_from_row(row)))
-    return found
-
-
-def told_from_row(row: AnyRow) -> Told:
-    """An event as it was told; a word that a newer program wrote is unknown here."""
-    return Told(
-        TrackingEvent(
-            _word(EventType, row.event) or EventType.UNKNOWN,
-            row.provider_message_id,
-            moment_from_micros(row.at),
-            row.recipient or None,
-            _word(RejectReason, row.reason),
-            row.mta_response,
-            row.raw,
-            row.click_url,
-        ),
-        Source(row.source),
-    )
-
-
 class _Item(NamedTuple):
     """One event on its way into the spool, and the number of the call that it came with."""
 
@@ -210,15 +132,6 @@ class _Item(NamedTuple):
     stray: int = 0  # the row it stands in so far
 
 
-class _Stored(NamedTuple):
-    """An event that has its number, and who told it when."""
-
-    number: int
-    told: Told
-    told_by: str
-    at: int
-
-
 @dataclass(slots=True)
 class _Entry:
     """An event of a letter while the work goes on; without an id as long as it has no row."""
@@ -226,22 +139,6 @@ class _Entry:
     told: Told
     id: int | None = None
     is_changed: bool = False
-
-
-_EVENT_COLUMNS = (
-    *("told_at", "told_by", "source", "event", "at"),
-    *("recipient", "reason", "mta_response", "click_url", "raw"),
-)
-_LETTER_COLUMNS = (
-    recipient.c.message_id,
-    recipient.c.key,
-    recipient.c.forward_path,
-    recipient.c.provider,
-    recipient.c.provider_message_id,
-    message.c.reverse_path,
-    message.c.message_id.label("message_id_field"),
-    message.c.traceparent,
-)
 
 
 def _store(
@@ -262,7 +159,7 @@ def _store(
     known = known_events(
         tx.connection,
         {row.message_id for _, row in pairs},
-        names if len(names) < _AT_ONCE else (),
+        names if len(names) < AT_ONCE else (),
     )
     for (number, key), rows in known.items():
         for row, told in rows:
@@ -285,9 +182,9 @@ def _store(
 def _letters(tx: Transaction, ids: Iterable[str]) -> dict[str, list[AnyRow]]:
     """Recipients by their provider's id, locked: two gateways must not store the same twice."""
     found: dict[str, list[AnyRow]] = {}
-    for some in _in_parts(ids):
+    for some in in_parts(ids):
         query = (
-            select(*_LETTER_COLUMNS)
+            select(*LETTER_COLUMNS)
             .join(message, message.c.id == recipient.c.message_id)
             .where(recipient.c.provider_message_id.in_(some), HAS_PROVIDER_ID)
             .order_by(recipient.c.message_id, recipient.c.key)
@@ -320,7 +217,11 @@ def _insert(
     if not fresh:
         return []
     rows = [
-        {"message_id": row.message_id, "key": row.key, **_event_row(item, entry.told)}
+        {
+            "message_id": row.message_id,
+            "key": row.key,
+            **event_row(entry.told, item.told_by, item.at),
+        }
         for item, row, entry in fresh
     ]
     adding = insert(tracking_event).returning(tracking_event.c.id, sort_by_parameter_order=True)
@@ -330,9 +231,9 @@ def _insert(
         for _, row, entry in fresh
         if entry.told.event.event_type is EventType.DELIVERED
     }
-    accepted = _accepted_at(tx.connection, arrived)
+    accepted = accepted_at(tx.connection, arrived)
     return [
-        (item.call, _tracked(row, _Stored(number, entry.told, item.told_by, item.at), accepted))
+        (item.call, tracked(row, Stored(number, entry.told, item.told_by, item.at), accepted))
         for number, (item, row, entry) in zip(ids, fresh, strict=True)
     ]
 
@@ -359,7 +260,7 @@ def _keep(tx: Transaction, items: Sequence[_Item], look_up_at: Sequence[int | No
     """Keep events of ids that no letter has, each once, and have their ids looked up."""
     ids = {item.told.event.provider_message_id for item in items}
     known: dict[tuple[str, str], list[Told]] = {}
-    for some in _in_parts(ids):
+    for some in in_parts(ids):
         query = select(stray_event).where(stray_event.c.provider_message_id.in_(some))
         for row in tx.connection.execute(query):
             known.setdefault((row.told_by, row.provider_message_id), []).append(told_from_row(row))
@@ -370,7 +271,7 @@ def _keep(tx: Transaction, items: Sequence[_Item], look_up_at: Sequence[int | No
         if place(same, item.told).merge is not Merge.KNOWN:
             same.append(item.told)
             name = {"provider_message_id": event.provider_message_id}
-            rows.append(name | _event_row(item, item.told))
+            rows.append(name | event_row(item.told, item.told_by, item.at))
     if rows:
         tx.connection.execute(insert(stray_event), rows)
     questions = {
@@ -429,57 +330,6 @@ def _adopt(tx: Transaction, given: Adoption) -> tuple[LetterTracked, ...]:
     return tuple(event for _, event in stored)
 
 
-def _event_row(item: _Item, told: Told) -> dict[str, Any]:
-    event = told.event
-    return {
-        "told_at": item.at,
-        "told_by": item.told_by,
-        "source": told.source.value,
-        "event": event.event_type.value,
-        "at": micros_from_moment(event.timestamp),
-        "recipient": event.recipient or "",
-        "reason": "" if event.reject_reason is None else event.reject_reason.value,
-        "mta_response": event.mta_response,
-        "click_url": event.click_url,
-        "raw": event.raw,
-    }
-
-
-def _accepted_at(connection: Connection, numbers: Iterable[int]) -> dict[tuple[int, int], int]:
-    """When providers took these letters, by letter and key."""
-    found: dict[tuple[int, int], int] = {}
-    for some in _in_parts(numbers):
-        query = (
-            select(attempt.c.message_id, attempt.c.key, func.max(attempt.c.ended_at).label("at"))
-            .where(attempt.c.message_id.in_(some), attempt.c.kind == Kind.ACCEPTED.value)
-            .group_by(attempt.c.message_id, attempt.c.key)
-        )
-        for row in connection.execute(query):
-            found[row.message_id, row.key] = row.at
-    return found
-
-
-def _tracked(
-    row: AnyRow, stored: _Stored, accepted: Mapping[tuple[int, int], int]
-) -> LetterTracked:
-    accepted_at = accepted.get((row.message_id, row.key))
-    return LetterTracked(
-        at=moment_from_micros(stored.at),
-        queue_id=queue_id_from_number(row.message_id),
-        recipient_key=row.key,
-        forward_path=row.forward_path,
-        reverse_path=row.reverse_path or "",
-        message_id=row.message_id_field,
-        provider=row.provider,
-        told_by=stored.told_by,
-        source=stored.told.source,
-        event=stored.told.event,
-        accepted_at=None if accepted_at is None else moment_from_micros(accepted_at),
-        number=stored.number,
-        trace=trace_from_text(row.traceparent),
-    )
-
-
 def _by_call(
     calls: int, stored: Iterable[tuple[int, LetterTracked]]
 ) -> Sequence[tuple[LetterTracked, ...]]:
@@ -487,41 +337,3 @@ def _by_call(
     for call, event in stored:
         results[call].append(event)
     return [tuple(result) for result in results]
-
-
-def folded_address(address: str) -> str:
-    """An address to be compared with others, its domain as A-labels."""
-    try:
-        return parse_address(address.strip()).folded
-    except InvalidAddress:
-        return address.strip().lower()
-
-
-def _storable(event: TrackingEvent) -> TrackingEvent:
-    return replace(
-        event,
-        provider_message_id=_text(event.provider_message_id)[:_MAX_ID],
-        recipient=None if event.recipient is None else _text(event.recipient),
-        mta_response=_text(event.mta_response),
-        raw=_text(event.raw),
-        click_url=_text(event.click_url),
-    )
-
-
-def _text(value: str) -> str:
-    """Without what PostgreSQL (NUL) or UTF-8 (lone surrogates, as JSON can have) does not take."""
-    return value.replace("\0", "").encode(errors="replace").decode()
-
-
-def _in_parts(values: Iterable[V]) -> Iterator[list[V]]:
-    """The values, each once and in order, as many at once as one question takes."""
-    ordered = sorted(set(values))
-    for start in range(0, len(ordered), _AT_ONCE):
-        yield ordered[start : start + _AT_ONCE]
-
-
-def _word(words: type[E], text: str) -> E | None:
-    try:
-        return words(text)
-    except ValueError:
-        return None

@@ -31,7 +31,8 @@ from gateway.spool.inquiries import (
 )
 from gateway.spool.reading import AT_ONCE
 from gateway.spool.rows import micros_from_moment
-from gateway.spool.tracking import Adoption, adopt, events_after, tidings, track
+from gateway.spool.told_events import events_after
+from gateway.spool.tracking import Adoption, adopt, tidings, track
 from gateway.spool.transaction import Transaction
 
 R = TypeVar("R")
@@ -144,5 +145,5 @@ class TrackingRecords:
         return await self._batcher.submit(forget, micros_from_moment(before))
 
     async def after(self, number: int, limit: int) -> tuple[LetterTracked, ...]:
-        """The next stored events past a number; see `spool.tracking.events_after`."""
+        """The next stored events past a number; see `told_events.events_after`."""
         return await self._read(partial(events_after, number=number, limit=limit))

@@ -43,7 +43,8 @@ from gateway.app.tracking import Tracking, forget_old
 from gateway.clock import SystemClock
 from gateway.config import Settings
 from gateway.delivery.aftermath import Aftermath
-from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits, cut_short_event
+from gateway.delivery.dispatcher import Dispatcher, DispatcherLimits
+from gateway.delivery.feeder import cut_short_event
 from gateway.delivery.reporter import Reporter
 from gateway.delivery.subscriptions import SubscriptionSync
 from gateway.domain.duplicates import MOST_MARKS

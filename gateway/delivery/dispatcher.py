@@ -1,9 +1,9 @@
 """
 The dispatcher: keeps every provider's lane supplied with what is due.
 
-A feeder for each lane claims from the spool while its window has room; fresh letters come by hand
-from the front door, without a claim. Leases on what is in the windows are renewed. Sits on `lane`
-and `attempt`; composition and shutdown are `app`'s.
+Each lane is fed from the spool while its window has room (`feeder`); fresh letters come by hand
+from the front door, without a claim. Leases on what is in the windows are renewed. Sits on `lane`,
+`feeder` and `attempt`; composition and shutdown are `app`'s.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import structlog
 
 from gateway.delivery.attempt import AttemptMaker
 from gateway.delivery.bulk import BatchMaker
+from gateway.delivery.feeder import Feeder
 from gateway.delivery.health import ProviderHealth
 from gateway.delivery.lane import Job, Lane, LetterInHand
-from gateway.delivery.pause_watch import LOOK_EVERY_S, PauseWatch
+from gateway.delivery.pause_watch import PauseWatch
 from gateway.delivery.preparation import Preparation
 from gateway.delivery.recorder import Recorder
 from gateway.delivery.reporter import Reporter
@@ -27,14 +28,14 @@ from gateway.delivery.reservation import Reservation
 from gateway.delivery.shared_pace import SharedPace
 from gateway.delivery.single import LetterMaker
 from gateway.delivery.verdicts import Verdict
-from gateway.domain.events import AttemptCutShort, CircuitChanged, Emit, LetterCorrupt
+from gateway.domain.events import CircuitChanged, Emit
 from gateway.domain.health import CircuitRules, CircuitState
 from gateway.domain.retry import RetrySchedule
 from gateway.domain.window import Priority
 from gateway.errors import SpoolError
 from gateway.planner import Planner
 from gateway.spool.protocol import Spool
-from gateway.spool.values import Claimed, CutShort, QueuedMessage, QueuedRecipient
+from gateway.spool.values import QueuedRecipient
 from gateway.suppression import SuppressionList
 from providers.contract.address import Address
 from providers.contract.clock import Clock
@@ -42,9 +43,6 @@ from providers.contract.provider import Pace, Provider
 from providers.pacing import TokenBucket
 
 log = structlog.get_logger("gateway.delivery")
-
-_STRAYS_EVERY_S = 5.0
-_STRAYS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +138,12 @@ class Dispatcher:
         self._pause_watch = PauseWatch(
             spool, planner, clock, self._hand_back, self._expect_everywhere
         )
+        self._feeder = Feeder(
+            spool, planner, self._preparation.put_off, self.add, clock=clock, emit=emit
+        )
         self._lanes = {name: self._lane(provider) for name, provider in providers.items()}
         self._feeders: dict[str, asyncio.Task[None]] = {}
         self._retiring: dict[Lane, asyncio.Task[None]] = {}
-        self._look_for_strays = asyncio.Event()
 
     def reserve(
         self,
@@ -230,11 +230,11 @@ class Dispatcher:
         await self._pause_watch.look()
         for lane in self._lanes.values():
             if not self._planner.pauses.concern(lane.name):  # else each letter takes its time
-                await self._fill(lane)
+                await self._feeder.fill(lane)
             self._open(lane)
         for coroutine, name in (
             (self._renew(), "lease renewal"),
-            (self._adopt_strays(), "strays"),
+            (self._feeder.adopt_strays(self._configured, self._adopt), "strays"),
             (self._pause_watch.run(), "pauses"),
         ):
             self._tasks.append(asyncio.create_task(coroutine, name=name))
@@ -271,7 +271,7 @@ class Dispatcher:
                 self._open(lane)
                 self._emit(CircuitChanged(self._clock.now(), name, lane.health.state, ""))
         self._tell_away()
-        self._look_for_strays.set()
+        self._feeder.expect_strays()
 
     async def drain(self, timeout_s: float) -> None:
         """
@@ -334,7 +334,9 @@ class Dispatcher:
 
     def _open(self, lane: Lane) -> None:
         lane.start()
-        self._feeders[lane.name] = asyncio.create_task(self._feed(lane), name=f"feeder {lane.name}")
+        self._feeders[lane.name] = asyncio.create_task(
+            self._feeder.feed(lane), name=f"feeder {lane.name}"
+        )
 
     async def _retire(self, lane: Lane) -> None:
         await self._give_back(lane.take_back())
@@ -356,77 +358,15 @@ class Dispatcher:
     def _closed(self, in_hand: LetterInHand) -> None:
         self.free(in_hand.octets)
 
-    async def _feed(self, lane: Lane) -> None:
-        """Claim while there is more and room for it; look again when woken, or in a while."""
-        while True:
-            if lane.has_room:
-                await self._fill(lane)
-            elif lane.more_waits:
-                # What is urgent, and what a flood of one sender would keep out.
-                await self._claim(lane, 0, urgent=lane.urgent_room)
-                if crowd := lane.crowd:
-                    await self._claim(lane, lane.urgent_room, besides=crowd)
-            if not (lane.more_waits and lane.has_room):
-                await self._wait(lane)
+    def _configured(self) -> frozenset[str]:
+        return frozenset(self._lanes)
 
-    async def _fill(self, lane: Lane) -> None:
-        """Claim as much as there is room for."""
-        room = lane.room
-        claimed = await self._claim(lane, room, urgent=lane.urgent_room)
-        lane.more_waits = _may_be_more(claimed, room)
-
-    async def _take(self, lane: Lane, letter: QueuedMessage) -> None:
-        """Put a claimed letter into the window, but for what a pause keeps back."""
-        # Here and not in the lane: what waits for a pause to end must not use up the account's
-        # pace.
-        if self._planner.pauses.concern(lane.name):
-            letter = replace(letter, recipients=await self._preparation.put_off(letter))
-        if letter.recipients:
-            self.add(LetterInHand(letter, self._clock.now()))
-
-    async def _claim(
-        self, lane: Lane, limit: int, *, urgent: int = 0, besides: frozenset[str] = frozenset()
-    ) -> Claimed:
-        """Claim and put into the window."""
-        try:
-            claimed = await self._spool.claim(
-                lane.name, self._clock.now(), limit, urgent=urgent, besides=besides
-            )
-        except SpoolError as error:
-            log.warning("claim_failed", provider=lane.name, reason=error.reason)
-            return Claimed()
-        self._tell(claimed)
-        for letter in claimed.letters:
-            await self._take(lane, letter)
-        return claimed
-
-    async def _wait(self, lane: Lane) -> None:
-        """Until the lane is woken, the next moment that is known, or it is time to look again."""
-        seconds = LOOK_EVERY_S
-        if lane.next_due is not None:
-            until_due = (lane.next_due - self._clock.now()).total_seconds()
-            seconds = max(0.0, min(seconds, until_due))
-        await _event_or_time(lane.wake, seconds)
-        if lane.next_due is not None and lane.next_due <= self._clock.now():
-            lane.next_due = None
-            lane.more_waits = True
+    def _adopt(self, in_hand: LetterInHand) -> None:
+        """Have the first lane take over a letter of a provider that is configured no more."""
+        self._first_lane().add(in_hand, in_hand.letter.recipients)
 
     def _first_lane(self) -> Lane:
         return next(iter(self._lanes.values()))
-
-    def _tell(self, claimed: Claimed) -> None:
-        for cut_short in claimed.cut_short:
-            self._emit(cut_short_event(cut_short, self._clock.now()))
-        for corrupt in claimed.corrupt:
-            self._emit(
-                LetterCorrupt(
-                    self._clock.now(),
-                    corrupt.queue_id,
-                    corrupt.reason,
-                    corrupt.message_id,
-                    corrupt.trace,
-                )
-            )
 
     async def _renew(self) -> None:
         while True:
@@ -447,49 +387,3 @@ class Dispatcher:
         now = self._clock.now()
         for lane in self._lanes.values():
             lane.expect(now)
-
-    async def _adopt_strays(self) -> None:
-        """Letters of a provider that is configured no more are taken over by the first lane."""
-        while True:
-            configured = frozenset(self._lanes)
-            try:
-                claimed = await self._spool.claim_strays(
-                    configured, self._clock.now(), _STRAYS_AT_ONCE
-                )
-            except SpoolError as error:
-                log.warning("claim_failed", provider="", reason=error.reason)
-                claimed = Claimed()
-            self._tell(claimed)
-            for letter in claimed.letters:
-                self._first_lane().add(LetterInHand(letter, self._clock.now()), letter.recipients)
-            if not claimed.letters:
-                await _event_or_time(self._look_for_strays, _STRAYS_EVERY_S)
-
-
-def _may_be_more(claimed: Claimed, limit: int) -> bool:
-    """Whether a claim may have left something that is due."""
-    found = sum(len(letter.recipients) for letter in claimed.letters) + len(claimed.cut_short)
-    return found >= limit or bool(claimed.corrupt)
-
-
-async def _event_or_time(event: asyncio.Event, seconds: float) -> None:
-    """Wait for an event, or so long; the event is unset after it."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
-    event.clear()
-
-
-def cut_short_event(cut_short: CutShort, now: datetime) -> AttemptCutShort:
-    """The event for an attempt that was found without an end."""
-    return AttemptCutShort(
-        at=now,
-        queue_id=cut_short.queue_id,
-        forward_path=cut_short.forward_path,
-        provider=cut_short.provider,
-        attempt=cut_short.attempt,
-        message_id=cut_short.message_id,
-        trace=cut_short.trace,
-    )
